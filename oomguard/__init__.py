@@ -1,0 +1,1 @@
+"""An out-of-memory guard for Linux: it ends the right process before the host freezes."""
