@@ -1,0 +1,157 @@
+"""/proc and /sys, as the guard reads them. The root is an argument, so that recorded trees read alike."""
+
+from __future__ import annotations
+
+import os
+
+from oomguard import pidfolder
+from oomguard.badness import Machine
+from oomguard.cgroup import Layout, Membership
+from oomguard.cgroupfs import CgroupFS
+from oomguard.errors import Malformed
+from oomguard.hostfile import KeptOpen, parse_int, parsed, read
+from oomguard.meminfo import Memory, Overcommit, parse_meminfo
+from oomguard.process import Process, Stat, Statm
+from oomguard.psi import NO_PSI, Pressure, parse_pressure
+from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
+from oomguard.vmstat import VmStat, parse_vmstat
+
+
+class ProcFS:
+    """`root`/proc and `root`/sys/fs/cgroup. Reading what belongs to a process that ended raises `Gone`.
+
+    So does what may not be read (a proc mounted with hidepid, proc(5)): what cannot be judged cannot be
+    chosen. Text that does not parse raises `Malformed`, which names the file; any other failure, `OSError`.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] = "/") -> None:
+        root = os.fspath(root).rstrip("/")
+        self._proc = f"{root}/proc"
+        self._cgroups = CgroupFS(f"{root}/sys/fs/cgroup")
+        self._page_size = os.sysconf("SC_PAGE_SIZE")
+        self._ticks_per_second = os.sysconf("SC_CLK_TCK")
+        self._memory = KeptOpen(f"{self._proc}/meminfo", parse_meminfo)
+        self._vmstat = KeptOpen(f"{self._proc}/vmstat", parse_vmstat)
+        self._pressure = KeptOpen(f"{self._proc}/pressure/memory", parse_pressure)
+        self._uptime = KeptOpen(f"{self._proc}/uptime", _parse_uptime)
+        self._release = KeptOpen(f"{self._proc}/sys/kernel/osrelease", _parse_release)
+
+    def close(self) -> None:
+        """Close what is kept open; a later reading opens it again."""
+        self._memory.close()
+        self._vmstat.close()
+        self._pressure.close()
+        self._uptime.close()
+        self._release.close()
+
+    def pids(self) -> list[Pid]:
+        """Every process that /proc shows, in rising order."""
+        names = os.listdir(self._proc)
+        return sorted(Pid(int(name)) for name in names if name.isdecimal())
+
+    def process(self, pid: Pid) -> Process:
+        """All of one process; for a zombie leader with live threads, the memory that its threads hold."""
+        return pidfolder.read_process(self._folder(pid), self._page_size)
+
+    def stat(self, pid: Pid) -> Stat:
+        """The quick part of `process`: whether it still is who it was, and runs what it ran."""
+        return pidfolder.read_stat(self._folder(pid))
+
+    def statm(self, pid: Pid) -> Statm:
+        """What it maps and holds: the cheapest reading."""
+        return pidfolder.read_statm(self._folder(pid))
+
+    def oom_score(self, pid: Pid) -> int:
+        """The kernel's own, coarse answer."""
+        return pidfolder.read_oom_score(self._folder(pid))
+
+    def membership(self, pid: Pid) -> Membership:
+        """Its cgroups; `NO_CGROUP` where the kernel has none, or cannot tell."""
+        return pidfolder.read_membership(self._folder(pid))
+
+    def exe(self, pid: Pid) -> str | None:
+        """The executable's path as the kernel shows it; None for kernel threads and where it cannot tell."""
+        return pidfolder.read_exe(self._folder(pid))
+
+    def cmdline(self, pid: Pid) -> str:
+        """The arguments, separated by spaces; the first 32 KiB of them.
+
+        Takes the process's mmap lock: may wait; never in the kill path.
+        """
+        return pidfolder.read_cmdline(self._folder(pid))
+
+    def user_namespace(self, pid: Pid) -> str | None:
+        """Its user namespace by the kernel's name for it; None where the kernel cannot tell."""
+        return pidfolder.read_user_namespace(self._folder(pid))
+
+    def memory(self) -> Memory:
+        """The host's memory."""
+        return self._memory.read()
+
+    def vmstat(self) -> VmStat:
+        """What the host's reclaim did."""
+        return self._vmstat.read()
+
+    def pressure(self) -> Pressure | None:
+        """The host's memory pressure; None where the kernel does not account for it."""
+        try:
+            return self._pressure.read()
+        except OSError as error:
+            if error.errno in NO_PSI:
+                return None
+            raise
+
+    def layout(self) -> Layout:
+        """How the host had mounted its control groups when this was made."""
+        return self._cgroups.layout
+
+    def cgroup_pressure(self, path: str) -> Pressure | None:
+        """The memory pressure of a v2 group; None where it is not accounted for. Raises `Gone`."""
+        return self._cgroups.pressure(path)
+
+    def kill_cgroup(self, path: str) -> None:
+        """Kill all that is in a v2 group and below, at once, where the kernel can."""
+        self._cgroups.kill(path)
+
+    def machine(self) -> Machine:
+        """What badness needs to know of this host, now."""
+        memory = self._memory.read()
+        return Machine(
+            total=Pages((memory.total + memory.swap_total) // self._page_size),
+            page_size=self._page_size,
+            ticks_per_second=self._ticks_per_second,
+            uptime=self._uptime.read(),
+            release=self._release.read(),
+        )
+
+    def overcommit(self) -> Overcommit:
+        """How much the kernel promises."""
+        return Overcommit(
+            mode=self._sysctl("vm/overcommit_memory"),
+            admin_reserve=Bytes(self._sysctl("vm/admin_reserve_kbytes") * KIB),
+            user_reserve=Bytes(self._sysctl("vm/user_reserve_kbytes") * KIB),
+        )
+
+    def _folder(self, pid: Pid) -> str:
+        return f"{self._proc}/{pid}"
+
+    def _sysctl(self, name: str) -> int:
+        path = f"{self._proc}/sys/{name}"
+        return parsed(path, parse_int, read(path))
+
+
+# 1332.67 2583.91
+def _parse_uptime(data: bytes) -> Seconds:
+    try:
+        return Seconds(float(data.split()[0]))
+    except (ValueError, IndexError) as error:
+        raise Malformed("not a number of seconds") from error
+
+
+# 6.1.0-38-amd64
+def _parse_release(data: bytes) -> tuple[int, int]:
+    try:
+        major, minor, *_ = data.split(b".")
+        return int(major), int(minor.partition(b"-")[0])
+    except ValueError as error:
+        raise Malformed("not a kernel version") from error
