@@ -1,0 +1,221 @@
+"""The configuration: /etc/oomguard/oomguard.toml and its conf.d, read whole or refused whole."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from dataclasses import dataclass
+from functools import partial
+
+from oomguard.badness import Policy
+from oomguard.documents import read
+from oomguard.errors import ConfigErrors
+from oomguard.event import Mode
+from oomguard.names import quoted
+from oomguard.pressure import Limit, Limits, StallOf
+from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.table import Table, word
+from oomguard.units import (
+    Amount,
+    Percent,
+    Seconds,
+    parse_amount,
+    parse_duration,
+    parse_percent,
+    spell_amount,
+    spell_duration,
+)
+
+DEFAULT_PATH = "/etc/oomguard/oomguard.toml"
+MOST_RULES = 64
+"""Each rule is a label of the metrics, and is tried on every process."""
+
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 1.0, 60.0
+_RULE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All that the operator decides, checked and with its defaults filled in."""
+
+    mode: Mode
+    limits: Limits
+    policy: Policy
+    scope: Scope
+    grace: Seconds
+    """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
+    rules: tuple[Rule, ...]
+    record: str
+    """[record] path."""
+    listen: Address
+    """[metrics] listen, of the exporter."""
+
+
+DEFAULTS = Config(
+    mode=Mode.ENFORCE,
+    limits=Limits(
+        available=Limit(term=Percent(10.0), kill=Percent(5.0)),
+        swap_free=Limit(term=Percent(10.0), kill=Percent(5.0)),
+        stall_budget=Seconds(2.0),
+        stall_window=Seconds(10.0),
+        stall_of=StallOf.BYSTANDERS,
+        commit=Percent(95.0),
+    ),
+    policy=Policy.KERNEL,
+    scope=Scope.PROCESS,
+    grace=Seconds(10.0),
+    rules=(),
+    record="/run/oomguard/record",
+    listen=Address(host="127.0.0.1", port=9797),
+)
+
+
+def load(path: str | os.PathLike[str] | None) -> Config:
+    """The configuration at `path` and in `conf.d/*.toml` beside it, in the order of their names.
+
+    None: `DEFAULT_PATH`, and all defaults where there is none. A later file's values replace those of an
+    earlier one; its rules follow. Raises `ConfigErrors`, with all that is missing, unreadable, unknown or
+    out of range; nothing is half read.
+    """
+    main = os.fspath(path or DEFAULT_PATH)
+    files = [main] if path or os.path.lexists(main) else []
+    drop_ins = os.path.join(os.path.dirname(main), "conf.d")
+    settings, tables, problems = read(files, drop_ins)
+    rules = list(map(_rule, tables))
+    _refuse_duplicates(tables, rules)
+    for table in tables[MOST_RULES:]:
+        table.refuse(f"is one rule too many: at most {MOST_RULES} may be", "name")
+    config = Config(
+        mode=settings.take("mode", word(Mode), DEFAULTS.mode),
+        limits=_limits(settings, DEFAULTS.limits),
+        policy=settings.take("victim.policy", _policy, DEFAULTS.policy),
+        scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
+        grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
+        rules=tuple(filter(None, rules)),
+        record=settings.take("record.path", _absolute, DEFAULTS.record),
+        listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
+    )
+    settings.close()
+    problems += [problem for table in (settings, *tables) for problem in table.problems]
+    if problems:
+        raise ConfigErrors(tuple(problems))
+    return config
+
+
+def parse_address(text: str) -> Address:
+    """An address such as "127.0.0.1:9797" or "[::1]:9797"; port 0 is any free one. ValueError for others."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found[3]) > 65535:
+        example = '"127.0.0.1:9797" or "[::1]:9797"'
+        raise ValueError(f"{quoted(text)} is not an address and a port such as {example}")
+    return Address(host=found[1] or found[2], port=int(found[3]))
+
+
+def _limits(table: Table, default: Limits) -> Limits:
+    limits = Limits(
+        available=_limit(table, "limits.available", default.available),
+        swap_free=_limit(table, "limits.swap_free", default.swap_free),
+        stall_budget=table.take("stall.budget", parse_duration, default.stall_budget),
+        stall_window=table.take("stall.window", parse_duration, default.stall_window),
+        stall_of=table.take("stall.of", word(StallOf), default.stall_of),
+        commit=table.take("commit.term", parse_percent, default.commit),
+    )
+    budget, window = spell_duration(limits.stall_budget), spell_duration(limits.stall_window)
+    if not _SHORTEST_WINDOW <= limits.stall_window <= _LONGEST_WINDOW:
+        table.refuse(f"is {window}; it must be between 1s and 60s", "stall.window")
+    elif table.sound("stall.budget", "stall.window") and not 0 < limits.stall_budget <= limits.stall_window:
+        problem = (
+            f"the budget is {budget} in a window of {window}; it must be above 0s and fit into the window"
+        )
+        table.refuse(problem, "stall.budget", "stall.window")
+    if limits.commit.value == 0:
+        table.refuse("must be above 0%", "commit.term")
+    return limits
+
+
+def _limit(table: Table, key: str, default: Limit) -> Limit:
+    limit = Limit(
+        term=table.take(f"{key}.term", parse_amount, default.term),
+        kill=table.take(f"{key}.kill", parse_amount, default.kill),
+    )
+    if table.sound(f"{key}.term", f"{key}.kill") and _exceeds(limit.kill, limit.term):
+        kill, term = spell_amount(limit.kill), spell_amount(limit.term)
+        problem = f"kill is {kill} and term is {term}; kill is the last resort, and must not be above term"
+        table.refuse(problem, f"{key}.kill", f"{key}.term")
+    return limit
+
+
+def _exceeds(one: Amount, other: Amount) -> bool:
+    """Whether `one` is more than `other` on every host; a share and a size differ by the host."""
+    match one, other:
+        case Percent(), Percent():
+            return one.value > other.value
+        case int(), int():
+            return one > other
+        case _:
+            return False
+
+
+def _policy(text: str) -> Policy:
+    policy = word(Policy)(text)
+    if policy is Policy.CULPRIT:
+        raise ValueError('"culprit" is not available yet; use "kernel" or "classic"')
+    return policy
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError(f"{quoted(text)} is not an absolute path")
+    return text
+
+
+def _rule(table: Table) -> Rule | None:
+    """The rule, or None where the table has problems."""
+    name = table.take("name", _rule_name, None)
+    effect = table.take("effect", word(Effect), None)
+    points = table.take_integer("points")
+    scope = table.take("scope", word(Scope), None)
+    patterns = tuple(filter(None, (table.take(field, partial(pattern, field), None) for field in Field)))
+    table.close()
+    for key in ("name", "effect"):
+        if not table.has(key):
+            table.refuse("is missing", key)
+    if not any(map(table.has, Field)):
+        table.refuse(f"says nothing to match: give at least one of {', '.join(Field)}", "name")
+    if effect is Effect.ADJUST and not table.has("points"):
+        table.refuse('"adjust" needs points: how far to move the badness, such as points = -300', "effect")
+    if effect not in {Effect.ADJUST, None} and table.has("points"):
+        table.refuse(f'are only for effect = "adjust", not "{effect}"', "points")
+    if points is not None and (points == 0 or not -1000 <= points <= 1000):
+        table.refuse(f"are {points}; they must be from -1000 to 1000, and not 0", "points")
+    if table.problems or name is None or effect is None:
+        return None
+    return Rule(name=name, patterns=patterns, effect=effect, points=points or 0, scope=scope)
+
+
+def _rule_name(text: str) -> str:
+    if _RULE_NAME.fullmatch(text) is None:
+        raise ValueError(f"{quoted(text)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return text
+
+
+def _refuse_duplicates(tables: list[Table], rules: list[Rule | None]) -> None:
+    taken: dict[str, str] = {}
+    for table, rule in zip(tables, rules, strict=True):
+        if rule is None:
+            continue
+        if rule.name in taken:
+            table.refuse(f"is the name of a rule in {taken[rule.name]} already; each needs its own", "name")
+        taken[rule.name] = table.home

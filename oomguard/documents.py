@@ -1,0 +1,76 @@
+"""The files of the configuration, read into tables: the main one, and the drop-ins beside it."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+
+from oomguard.errors import ConfigError
+from oomguard.names import quoted
+from oomguard.table import Table
+
+_LARGEST = 1 << 20
+
+
+def read(files: list[str], folder: str) -> tuple[Table, list[Table], list[ConfigError]]:
+    """`files`, then the *.toml of `folder` in the order of their names.
+
+    Their settings in one table, where later ones replace earlier ones; a table for each [[rule]]; and why
+    files could not be read.
+    """
+    settings, rules, problems = Table("", folder), list[Table](), list[ConfigError]()
+    try:
+        files = [*files, *_drop_ins(folder)]
+    except ConfigError as error:
+        problems.append(error)
+    for file in files:
+        try:
+            document = _document(file)
+            rules += _rule_tables(document.pop("rule", []), file)
+        except ConfigError as error:
+            problems.append(error)
+        else:
+            settings.merge(document, file)
+    return settings, rules, problems
+
+
+def _drop_ins(folder: str) -> list[str]:
+    try:
+        # Hidden ones are what editors leave behind.
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".toml") and name[0] != ".")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(folder, "", f"cannot be read: {error.strerror}") from error
+    return [f"{folder}/{name}" for name in names]
+
+
+def _document(file: str) -> dict[str, object]:
+    try:
+        with open(file, "rb") as stream:
+            raw = stream.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(file, "", f"cannot be read: {error.strerror}") from error
+    if len(raw) > _LARGEST:
+        raise ConfigError(file, "", f"is larger than {_LARGEST} bytes: that is no configuration")
+    try:
+        return tomllib.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(file, "", f"is not UTF-8 (at line {line})") from error
+    except ValueError as error:
+        raise ConfigError(file, "", f"is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(file, "", "is not valid TOML: it is nested too deeply") from error
+
+
+def _rule_tables(entries: object, file: str) -> list[Table]:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(file, "rule", "must be a list of tables: write [[rule]], with two brackets")
+    tables = []
+    for number, entry in enumerate(entries, start=1):
+        name = entry.get("name")
+        table = Table(f"rule {quoted(name) if isinstance(name, str) else number}", file)
+        table.merge(entry, file)
+        tables.append(table)
+    return tables
