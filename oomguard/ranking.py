@@ -1,0 +1,167 @@
+"""Everybody on the host, in the order in which they would die, or spared with the reason. Pure.
+
+The order of death is standing (preferred, ordinary, last), then badness, then pid, highest first, as
+`select_bad_process()` settles ties. It is total, so the order in which processes come in never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from oomguard import badness
+from oomguard.badness import OOM_SCORE_ADJ_MIN, Machine, Policy
+from oomguard.pressure import Reason
+from oomguard.process import Key, Process
+from oomguard.rules import Standing, Verdict
+from oomguard.units import Pages, Pid, Points
+
+INIT = Pid(1)
+EXPORTER_UNIT = "oomguard-exporter.service"
+
+ORDER = {Standing.PREFERRED: 0, Standing.ORDINARY: 1, Standing.LAST: 2, Standing.NEVER: 3}
+"""The order in which standings die; the last one never does."""
+
+Score = Callable[[Process], Points]
+"""The badness of a process under some policy."""
+
+
+class Spared(StrEnum):
+    """Why a process is not a candidate."""
+
+    INIT = "init"
+    KERNEL_THREAD = "kernel_thread"
+    SELF = "self"
+    NO_MEMORY = "no_memory"
+    OOM_SCORE_ADJ = "oom_score_adj"
+    RULE = "rule"
+    UNRESOLVED = "unresolved"
+    PASSED_OVER = "passed_over"
+    """It was signalled and hangs, or could not be signalled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A process with all that the rules and the control groups say of it."""
+
+    process: Process
+    verdict: Verdict
+    cgroup: str
+    unit: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Somebody who may die, and how bad it is, the operator's adjustments included."""
+
+    judged: Judged
+    points: Points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparedProcess:
+    """Somebody who may not, and why."""
+
+    judged: Judged
+    why: Spared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Everybody: `candidates` in the order in which they would die, `spared` by pid."""
+
+    candidates: tuple[Candidate, ...]
+    spared: tuple[SparedProcess, ...]
+
+    @property
+    def everybody(self) -> tuple[Judged, ...]:
+        """All of them, whoever may die or not."""
+        return tuple(one.judged for one in self.candidates) + tuple(one.judged for one in self.spared)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exempt:
+    """Whom the guard itself leaves out: its own processes, and victims that it gave up on."""
+
+    own: frozenset[Pid]
+    passed_over: frozenset[Key]
+
+
+def score(
+    policy: Policy, reasons: tuple[Reason, ...], everybody: Iterable[Process], machine: Machine
+) -> Score:
+    """How to rank under `policy`.
+
+    Where only the commit limit is crossed, what a process was promised counts, not what it uses:
+    ending the biggest resident set may free no commitment at all.
+    """
+    if reasons == (Reason.COMMIT_LIMIT,):
+        return committed
+    match policy:
+        case Policy.KERNEL:
+            return lambda process: badness.kernel(process, machine)
+        case Policy.CLASSIC:
+            children = badness.childrens_share(tuple(everybody))
+            none = Pages(0)
+            return lambda process: badness.classic(process, children.get(process.key.pid, none), machine)
+        case Policy.CULPRIT:
+            raise NotImplementedError
+        case _:
+            assert_never(policy)
+
+
+def committed(process: Process) -> Points:
+    """What a process holds of the commit limit (mm/util.c `__vm_enough_memory()`)."""
+    return Points(process.memory.private_committed if process.memory else 0)
+
+
+def rank(everybody: Iterable[Judged], measure: Score, machine: Machine, exempt: Exempt) -> Ranking:
+    """Everybody in the order of death, or spared with the reason."""
+    candidates: list[Candidate] = []
+    spared: list[SparedProcess] = []
+    for judged in everybody:
+        why = spared_for(judged, exempt)
+        if why is None:
+            points = badness.adjusted(measure(judged.process), judged.verdict.points, machine)
+            candidates.append(Candidate(judged=judged, points=points))
+        else:
+            spared.append(SparedProcess(judged=judged, why=why))
+    candidates.sort(key=_order)
+    spared.sort(key=lambda one: one.judged.process.key)
+    return Ranking(candidates=tuple(candidates), spared=tuple(spared))
+
+
+def _order(candidate: Candidate) -> tuple[int, int, int]:
+    judged = candidate.judged
+    return ORDER[judged.verdict.standing], -candidate.points, -judged.process.key.pid
+
+
+def spared_for(judged: Judged, exempt: Exempt) -> Spared | None:
+    """Why this process may not die, or None (mm/oom_kill.c `oom_unkillable_task()`, and the rules)."""
+    process, verdict = judged.process, judged.verdict
+    if process.key.pid in exempt.own or judged.unit == EXPORTER_UNIT:
+        return Spared.SELF
+    if unkillable := spared_by_kernel(process):
+        return unkillable
+    if verdict.standing is Standing.NEVER:
+        return Spared.RULE
+    if verdict.unresolved:
+        return Spared.UNRESOLVED
+    if process.key in exempt.passed_over:
+        return Spared.PASSED_OVER
+    return None
+
+
+def spared_by_kernel(process: Process) -> Spared | None:
+    """Why the kernel's own killer would leave this process alone, or None."""
+    if process.key.pid == INIT:
+        return Spared.INIT
+    if process.kernel_thread:
+        return Spared.KERNEL_THREAD
+    if process.memory is None:
+        return Spared.NO_MEMORY
+    if process.oom_score_adj == OOM_SCORE_ADJ_MIN:
+        return Spared.OOM_SCORE_ADJ
+    return None
