@@ -1,0 +1,88 @@
+"""Decisions put into words for the record: from plans and episodes to events. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from oomguard import badness
+from oomguard.badness import Machine, Policy
+from oomguard.episode import Finish, Sent
+from oomguard.event import Ended, Holding, Killing, Mode, Person
+from oomguard.plan import Hold, Kill
+from oomguard.ranking import Judged, Spared, SparedProcess
+from oomguard.units import Bytes, Points, Seconds
+
+BIGGEST = 3
+"""How many of the spared a Hold names."""
+BY_NATURE = frozenset((Spared.KERNEL_THREAD, Spared.NO_MEMORY, Spared.INIT))
+"""Spared on any host, and so nothing to tell by name."""
+
+
+def killing(
+    kill: Kill, sent: Sent, *, mode: Mode, policy: Policy, machine: Machine, reaction: Seconds
+) -> Killing:
+    """What to tell of a signal that was sent, or would have been."""
+    assessment, choice = kill.assessment, kill.kernel_choice
+    return Killing(
+        mode=mode,
+        reasons=assessment.reasons,
+        level=assessment.level,
+        policy=policy,
+        scope=kill.scope,
+        sent=sent,
+        victim=person(kill.victim.judged, kill.victim.points, machine),
+        members=len(kill.members),
+        runners_up=tuple(person(one.judged, one.points, machine) for one in kill.runners_up),
+        kernel_choice=None if choice is None else _by_kernel(choice, machine),
+        figures=assessment.figures,
+        reaction=reaction,
+    )
+
+
+def ended(victim: Person, finish: Finish, mode: Mode) -> Ended:
+    """What to tell of the end of an episode."""
+    return Ended(mode=mode, outcome=finish.outcome, victim=victim, freed=finish.freed, took=finish.took)
+
+
+def holding(hold: Hold, machine: Machine) -> Holding:
+    """What to tell of a limit that is crossed with nobody to die for it."""
+    spared = Counter(one.why for one in hold.spared)
+    named = (one for one in hold.spared if one.why not in BY_NATURE)
+    biggest = sorted(named, key=_held, reverse=True)[:BIGGEST]
+    return Holding(
+        reasons=hold.assessment.reasons,
+        level=hold.assessment.level,
+        why=hold.why,
+        spared=tuple((why, spared[why]) for why in Spared if spared[why]),
+        biggest=tuple(_by_kernel(one.judged, machine) for one in biggest),
+        figures=hold.assessment.figures,
+    )
+
+
+def person(judged: Judged, points: Points, machine: Machine) -> Person:
+    """A process as a decision names it."""
+    process, verdict = judged.process, judged.verdict
+    rss, swap = (process.memory.rss, process.memory.swap) if process.memory else (0, 0)
+    return Person(
+        pid=process.key.pid,
+        starttime=process.key.starttime,
+        comm=process.comm,
+        unit=judged.unit,
+        uid=process.uid,
+        rss=Bytes(rss * machine.page_size),
+        swap=Bytes(swap * machine.page_size),
+        points=points,
+        oom_score_adj=process.oom_score_adj,
+        standing=verdict.standing,
+        rules=verdict.rules,
+    )
+
+
+def _by_kernel(judged: Judged, machine: Machine) -> Person:
+    return person(judged, badness.kernel(judged.process, machine), machine)
+
+
+def _held(one: SparedProcess) -> tuple[int, int]:
+    process = one.judged.process
+    held = process.memory.rss + process.memory.swap if process.memory else 0
+    return held, process.key.pid

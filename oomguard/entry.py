@@ -1,0 +1,214 @@
+"""Events as entries of the journal: message id, priority and fields (systemd.journal-fields(7)). Pure."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import assert_never
+
+from oomguard import wording
+from oomguard.episode import Outcome
+from oomguard.event import (
+    Degraded,
+    Ended,
+    Event,
+    Failed,
+    Holding,
+    KernelKilled,
+    Killing,
+    Lifecycle,
+    LifecycleChanged,
+    Mode,
+    Person,
+    PhaseChanged,
+)
+from oomguard.names import printable
+from oomguard.pressure import Figures, Reason
+
+Fields = tuple[tuple[str, str], ...]
+
+
+class Priority(IntEnum):
+    """The levels of syslog(3) that are in use."""
+
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFO = 6
+
+
+class MessageId(StrEnum):
+    """One for each kind of event, for ever: programs and catalogues look entries up by it."""
+
+    KILLING = "18732253037c42ed9ece03caf54c4a04"
+    ENDED = "b29b3ac53bf44342b340dbbc14bfa34d"
+    HOLDING = "89d74ae891034c6fa2c8d4f5fc0eb21c"
+    PHASE_CHANGED = "78c6390ff5f841ee8d66f282f2ff107f"
+    KERNEL_KILLED = "b852e346e25544f3a90410c7ff488d55"
+    LIFECYCLE_CHANGED = "39812a60df2c460187502145848ec9aa"
+    DEGRADED = "1949211790e846cfb2035be960a63678"
+    FAILED = "3bb50bd2776e49378d7575ae3f2dba5c"
+    LOST = "b45b3f9835574eb48baa6533fcd98535"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event as the journal takes it."""
+
+    message_id: MessageId
+    priority: Priority
+    message: str
+    """One line, without control characters."""
+    fields: Fields
+    """Each value in one line too. Names may repeat, as the journal allows."""
+
+
+UNIT_CHARACTERS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
+"""What systemd allows in the name of a unit (systemd.unit(5))."""
+
+_OUTCOME_PRIORITY = {
+    Outcome.RECOVERED: Priority.NOTICE,
+    Outcome.NOT_ENOUGH: Priority.WARNING,
+    Outcome.HUNG: Priority.ERROR,
+    Outcome.REFUSED: Priority.ERROR,
+    Outcome.VANISHED: Priority.NOTICE,
+    Outcome.RECEDED: Priority.NOTICE,
+}
+
+
+def entry(event: Event, wall: float) -> Entry:
+    """`event`, of the time of day `wall`, as the journal takes it: what waited keeps its own time."""
+    message_id, priority, fields = _parts(event)
+    return Entry(
+        message_id=message_id,
+        priority=priority,
+        message=wording.sentence(event),
+        fields=(("OOMGUARD_TIME", f"{wall:.6f}"), *fields),
+    )
+
+
+def lost(count: int) -> Entry:
+    """The entry for `count` events that were overwritten before they could be told."""
+    return Entry(
+        message_id=MessageId.LOST,
+        priority=Priority.WARNING,
+        message=wording.lost(count),
+        fields=(("OOMGUARD_LOST", str(count)),),
+    )
+
+
+def _parts(event: Event) -> tuple[MessageId, Priority, Fields]:  # noqa: PLR0911  # one for each of a union
+    match event:
+        case Killing(mode=mode):
+            priority = Priority.ERROR if mode is Mode.ENFORCE else Priority.WARNING
+            return MessageId.KILLING, priority, _killing(event)
+        case Ended(outcome=outcome):
+            return MessageId.ENDED, _OUTCOME_PRIORITY[outcome], _ended(event)
+        case Holding():
+            return MessageId.HOLDING, Priority.WARNING, _holding(event)
+        case PhaseChanged():
+            return MessageId.PHASE_CHANGED, Priority.INFO, _phase_changed(event)
+        case KernelKilled(kills=kills):
+            return MessageId.KERNEL_KILLED, Priority.ERROR, (("OOMGUARD_KERNEL_KILLS", str(kills)),)
+        case LifecycleChanged(what=what):
+            priority = Priority.ERROR if what is Lifecycle.RELOAD_REFUSED else Priority.INFO
+            return MessageId.LIFECYCLE_CHANGED, priority, (("OOMGUARD_LIFECYCLE", what),)
+        case Degraded():
+            return MessageId.DEGRADED, Priority.WARNING, ()
+        case Failed():
+            return MessageId.FAILED, Priority.ERROR, ()
+    assert_never(event)
+
+
+def _killing(event: Killing) -> Fields:
+    kernel = event.kernel_choice
+    return (
+        ("OOMGUARD_MODE", event.mode),
+        ("OOMGUARD_SENT", event.sent),
+        ("OOMGUARD_LEVEL", event.level),
+        *_reasons(event.reasons),
+        ("OOMGUARD_POLICY", event.policy),
+        ("OOMGUARD_SCOPE", event.scope),
+        ("OOMGUARD_MEMBERS", str(event.members)),
+        *_victim(event.victim),
+        *(("OOMGUARD_RUNNER_UP", wording.who(person)) for person in event.runners_up),
+        *((("OOMGUARD_KERNEL_CHOICE", wording.who(kernel)),) if kernel else ()),
+        ("OOMGUARD_REACTION_SECONDS", f"{event.reaction:.6f}"),
+        *_figures(event.figures),
+    )
+
+
+def _ended(event: Ended) -> Fields:
+    return (
+        ("OOMGUARD_MODE", event.mode),
+        ("OOMGUARD_OUTCOME", event.outcome),
+        *_victim(event.victim),
+        ("OOMGUARD_FREED_BYTES", str(event.freed)),
+        ("OOMGUARD_TOOK_SECONDS", f"{event.took:.3f}"),
+    )
+
+
+def _holding(event: Holding) -> Fields:
+    return (
+        ("OOMGUARD_HOLD", event.why),
+        ("OOMGUARD_LEVEL", event.level),
+        *_reasons(event.reasons),
+        *(("OOMGUARD_SPARED", f"{why}={count}") for why, count in event.spared),
+        *(("OOMGUARD_BIGGEST", wording.who(person)) for person in event.biggest),
+        *_figures(event.figures),
+    )
+
+
+def _phase_changed(event: PhaseChanged) -> Fields:
+    return (
+        ("OOMGUARD_PHASE", event.after),
+        ("OOMGUARD_PHASE_BEFORE", event.before),
+        *_reasons(event.reasons),
+        *_figures(event.figures),
+    )
+
+
+def _reasons(reasons: tuple[Reason, ...]) -> Fields:
+    return tuple(("OOMGUARD_REASON", reason) for reason in reasons)
+
+
+def _victim(person: Person) -> Fields:
+    return (
+        ("OOMGUARD_VICTIM_PID", str(person.pid)),
+        ("OOMGUARD_VICTIM_STARTTIME", str(person.starttime)),
+        ("OOMGUARD_VICTIM_COMM", printable(person.comm)),
+        ("OOMGUARD_VICTIM_UID", str(person.uid)),
+        ("OOMGUARD_VICTIM_RSS_BYTES", str(person.rss)),
+        ("OOMGUARD_VICTIM_SWAP_BYTES", str(person.swap)),
+        ("OOMGUARD_VICTIM_POINTS", str(person.points)),
+        ("OOMGUARD_VICTIM_OOM_SCORE_ADJ", str(person.oom_score_adj)),
+        ("OOMGUARD_VICTIM_STANDING", person.standing),
+        *(("OOMGUARD_VICTIM_RULE", wording.line(rule)) for rule in person.rules),
+        *_unit(person.unit),
+    )
+
+
+def _unit(unit: str | None) -> Fields:
+    """The victim's unit, and the field by which `journalctl -u UNIT` shows the entry among the unit's own.
+
+    Journald would add that field by itself for an OBJECT_PID, but to do so it reads the command line of
+    that process, and so waits for the mmap lock of a victim that may hang.
+    """
+    if unit is None:
+        return ()
+    shown = ("OOMGUARD_VICTIM_UNIT", printable(unit))
+    return (shown, ("OBJECT_SYSTEMD_UNIT", unit)) if UNIT_CHARACTERS.issuperset(unit) else (shown,)
+
+
+def _figures(figures: Figures) -> Fields:
+    return (
+        ("OOMGUARD_AVAILABLE_BYTES", str(figures.available)),
+        ("OOMGUARD_AVAILABLE_LIMIT_BYTES", str(figures.available_limit)),
+        ("OOMGUARD_SWAP_FREE_BYTES", str(figures.swap_free)),
+        ("OOMGUARD_SWAP_LIMIT_BYTES", str(figures.swap_limit)),
+        ("OOMGUARD_STALL_SECONDS", f"{figures.stall:.3f}"),
+        ("OOMGUARD_STALL_BUDGET_SECONDS", f"{figures.stall_budget:.3f}"),
+        ("OOMGUARD_COMMITTED_BYTES", str(figures.committed)),
+        ("OOMGUARD_COMMIT_LIMIT_BYTES", str(figures.commit_limit)),
+    )

@@ -1,0 +1,143 @@
+"""What there is to tell: a closed union of frozen values, each with its words for the record.
+
+The guard writes them into the record once a decision is made and carried out; the journal, the
+metrics and `status` read them there. Names in them are as their owners chose them, so whoever shows
+one passes it through `names.printable`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from oomguard.badness import Policy
+from oomguard.episode import Outcome, Sent
+from oomguard.plan import HoldReason
+from oomguard.pressure import Figures, Level, Phase, Reason
+from oomguard.ranking import Spared
+from oomguard.rules import Scope, Standing
+from oomguard.units import Bytes, Pid, Points, Seconds, Ticks
+
+
+class Mode(StrEnum):
+    """Whether the guard kills, or only says what it would have done."""
+
+    ENFORCE = "enforce"
+    DRY_RUN = "dry-run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A process as a decision names it."""
+
+    pid: Pid
+    starttime: Ticks
+    comm: str
+    unit: str | None
+    uid: int
+    rss: Bytes
+    swap: Bytes
+    points: Points
+    oom_score_adj: int
+    standing: Standing
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killing:
+    """A victim was signalled; in dry run, it would have been."""
+
+    mode: Mode
+    reasons: tuple[Reason, ...]
+    level: Level
+    policy: Policy
+    scope: Scope
+    sent: Sent
+    victim: Person
+    members: int
+    """How many processes the scope took, the victim included."""
+    runners_up: tuple[Person, ...]
+    kernel_choice: Person | None
+    """Whom the kernel would have picked."""
+    figures: Figures
+    reaction: Seconds
+    """From the start of the sample that crossed the limit to the signal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How it ended for a victim, and what came of it."""
+
+    mode: Mode
+    outcome: Outcome
+    victim: Person
+    freed: Bytes
+    """How much more was available than at the signal; may be negative."""
+    took: Seconds
+    """From the first signal to the exit, or to when it was given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A limit is crossed and nobody is killed: told once for each change."""
+
+    reasons: tuple[Reason, ...]
+    level: Level
+    why: HoldReason
+    spared: tuple[tuple[Spared, int], ...]
+    """How many processes were spared for which reason."""
+    biggest: tuple[Person, ...]
+    """The worst of those that were spared."""
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseChanged:
+    """The loop went from one phase to another."""
+
+    before: Phase
+    after: Phase
+    reasons: tuple[Reason, ...]
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelKilled:
+    """The kernel's own killer was faster, or a memory cgroup hit its limit."""
+
+    kills: int
+
+
+class Lifecycle(StrEnum):
+    """What the guard itself went through."""
+
+    STARTED = "started"
+    RELOADING = "reloading"
+    RELOADED = "reloaded"
+    RELOAD_REFUSED = "reload_refused"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleChanged:
+    """The guard started, reloaded or stops; `text` says with what."""
+
+    what: Lifecycle
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degraded:
+    """Something is missing on this host: `text` says what, and what it costs."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """An unexpected error inside the guard: it goes on, and this is a bug to report."""
+
+    text: str
+
+
+Event = Killing | Ended | Holding | PhaseChanged | KernelKilled | LifecycleChanged | Degraded | Failed

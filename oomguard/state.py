@@ -1,0 +1,249 @@
+"""What the guard publishes at each poll, its `State` and the `Sample`, and both as bytes. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+from oomguard.errors import RecordError
+from oomguard.event import Mode
+from oomguard.meminfo import Memory
+from oomguard.pressure import Figures, Level, Phase, Reason, Sample
+from oomguard.psi import Pressure
+from oomguard.units import Bytes, Pid, Seconds
+from oomguard.vmstat import VmStat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """The limits of the configuration, in the bytes that they come to on this host."""
+
+    available_term: Bytes
+    available_kill: Bytes
+    swap_term: Bytes
+    swap_kill: Bytes
+    commit_term: Bytes
+    """0 where the kernel sets no commit limit."""
+    stall_window: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The guard as of its last poll. Wall times are seconds since the epoch."""
+
+    pid: Pid
+    started: float
+    """Wall time at which this guard started."""
+    mode: Mode
+    phase: Phase
+    level: Level
+    reasons: tuple[Reason, ...]
+    """In the order of `Reason`."""
+    figures: Figures
+    thresholds: Thresholds
+    polls: int
+    """Completed by this guard; unlike the counter, it starts anew with each guard."""
+    polled: float
+    """Wall time of the last poll."""
+    polled_at: Seconds
+    """The same instant on CLOCK_MONOTONIC."""
+    poll_took: Seconds
+    pause: Seconds
+    """Until the next poll, at most: a state much older than this has no guard behind it."""
+    configured: float
+    """Wall time at which the configuration in force was loaded."""
+    config_ok: bool
+    """The last attempt to load a configuration succeeded."""
+    psi: bool
+    """The kernel accounts for memory pressure."""
+    candidates: int
+    """Processes that may be chosen, as of the last look at all of them."""
+    spared: int
+    """Processes that may not."""
+
+
+SLACK = Seconds(5)
+"""How late a poll may be on a host that suffers before its guard counts as gone."""
+
+
+def age(state: State, now: Seconds) -> Seconds:
+    """How long ago `state` was true; `now` on CLOCK_MONOTONIC of the same boot."""
+    return Seconds(max(0.0, now - state.polled_at))
+
+
+def current(state: State | None, now: Seconds) -> State:
+    """`state`, if it is not so old that no guard can be running. Raises `RecordError`."""
+    if state is None:
+        raise RecordError("nothing is recorded yet")
+    if age(state, now) > state.pause + SLACK:
+        raise RecordError(f"pid {state.pid} last looked at memory {age(state, now):.0f} s ago")
+    return state
+
+
+_MODES = tuple(Mode)
+_PHASES = tuple(Phase)
+_LEVELS = tuple(Level)
+_REASONS = tuple(Reason)
+_LARGEST = (1 << 63) - 1
+
+STATE = Struct("=qd3BH4q2d2q5qdq5d2?2q")
+SAMPLE = Struct("=d12q?2d10q")
+
+
+def pack_state(state: State) -> bytes:
+    """`state` as `STATE` lays it out."""
+    figures, thresholds = state.figures, state.thresholds
+    return STATE.pack(
+        state.pid,
+        state.started,
+        _MODES.index(state.mode),
+        _PHASES.index(state.phase),
+        _LEVELS.index(state.level),
+        sum(1 << _REASONS.index(reason) for reason in state.reasons),
+        figures.available,
+        figures.available_limit,
+        figures.swap_free,
+        figures.swap_limit,
+        figures.stall,
+        figures.stall_budget,
+        _word(figures.committed),
+        _word(figures.commit_limit),
+        thresholds.available_term,
+        thresholds.available_kill,
+        thresholds.swap_term,
+        thresholds.swap_kill,
+        _word(thresholds.commit_term),
+        thresholds.stall_window,
+        state.polls,
+        state.polled,
+        state.polled_at,
+        state.poll_took,
+        state.pause,
+        state.configured,
+        state.config_ok,
+        state.psi,
+        state.candidates,
+        state.spared,
+    )
+
+
+def unpack_state(data: bytes) -> State:
+    """What `pack_state` packed. Raises `ValueError` for a word that no enumeration has."""
+    pid, started, mode, phase, level, reasons, *rest = STATE.unpack(data)
+    available, available_limit, swap_free, swap_limit, stall, budget, committed, commit_limit, *rest = rest
+    available_term, available_kill, swap_term, swap_kill, commit_term, window, *rest = rest
+    polls, polled, polled_at, poll_took, pause, configured, config_ok, psi, candidates, spared = rest
+    if mode >= len(_MODES) or phase >= len(_PHASES) or level >= len(_LEVELS) or reasons >> len(_REASONS):
+        raise ValueError("unknown word")
+    return State(
+        pid=pid,
+        started=started,
+        mode=_MODES[mode],
+        phase=_PHASES[phase],
+        level=_LEVELS[level],
+        reasons=tuple(reason for bit, reason in enumerate(_REASONS) if reasons >> bit & 1),
+        figures=Figures(
+            available=available,
+            available_limit=available_limit,
+            swap_free=swap_free,
+            swap_limit=swap_limit,
+            stall=stall,
+            stall_budget=budget,
+            committed=committed,
+            commit_limit=commit_limit,
+        ),
+        thresholds=Thresholds(
+            available_term=available_term,
+            available_kill=available_kill,
+            swap_term=swap_term,
+            swap_kill=swap_kill,
+            commit_term=commit_term,
+            stall_window=window,
+        ),
+        polls=polls,
+        polled=polled,
+        polled_at=polled_at,
+        poll_took=poll_took,
+        pause=pause,
+        configured=configured,
+        config_ok=config_ok,
+        psi=psi,
+        candidates=candidates,
+        spared=spared,
+    )
+
+
+def pack_sample(sample: Sample) -> bytes:
+    """`sample` as `SAMPLE` lays it out."""
+    memory, pressure, vmstat = sample.memory, sample.pressure, sample.vmstat
+    return SAMPLE.pack(
+        sample.at,
+        memory.total,
+        memory.free,
+        memory.available,
+        memory.swap_total,
+        memory.swap_free,
+        memory.active_file,
+        memory.inactive_file,
+        memory.shmem,
+        memory.slab_unreclaimable,
+        _word(memory.commit_limit),
+        _word(memory.committed),
+        memory.hugetlb,
+        pressure is not None,
+        0.0 if pressure is None else pressure.some,
+        0.0 if pressure is None else pressure.full,
+        vmstat.allocstall,
+        vmstat.pgscan_kswapd,
+        vmstat.pgscan_direct,
+        vmstat.pgsteal_direct,
+        vmstat.refault_file,
+        vmstat.refault_anon,
+        vmstat.pgmajfault,
+        vmstat.pswpin,
+        vmstat.pswpout,
+        vmstat.oom_kill,
+    )
+
+
+def unpack_sample(data: bytes) -> Sample:
+    """What `pack_sample` packed."""
+    at, total, free, available, swap_total, swap_free, active_file, inactive_file, *rest = SAMPLE.unpack(data)
+    shmem, slab_unreclaimable, commit_limit, committed, hugetlb, psi, some, full, *rest = rest
+    allocstall, scan_kswapd, scan_direct, steal_direct, refault_file, refault_anon, *rest = rest
+    pgmajfault, pswpin, pswpout, oom_kill = rest
+    return Sample(
+        at=at,
+        memory=Memory(
+            total=total,
+            free=free,
+            available=available,
+            swap_total=swap_total,
+            swap_free=swap_free,
+            active_file=active_file,
+            inactive_file=inactive_file,
+            shmem=shmem,
+            slab_unreclaimable=slab_unreclaimable,
+            commit_limit=commit_limit,
+            committed=committed,
+            hugetlb=hugetlb,
+        ),
+        pressure=Pressure(some=some, full=full) if psi else None,
+        vmstat=VmStat(
+            allocstall=allocstall,
+            pgscan_kswapd=scan_kswapd,
+            pgscan_direct=scan_direct,
+            pgsteal_direct=steal_direct,
+            refault_file=refault_file,
+            refault_anon=refault_anon,
+            pgmajfault=pgmajfault,
+            pswpin=pswpin,
+            pswpout=pswpout,
+            oom_kill=oom_kill,
+        ),
+    )
+
+
+def _word(amount: int) -> int:
+    """`amount` within 63 bits: under overcommit, processes can promise themselves more than that."""
+    return min(amount, _LARGEST)

@@ -1,0 +1,164 @@
+"""Events in plain words, one line each. Pure.
+
+A name that a process gave itself appears only as `names.printable` shows it, so it can neither start a
+new line nor end the quotes around it.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from oomguard.episode import Outcome, Sent
+from oomguard.event import (
+    Degraded,
+    Ended,
+    Event,
+    Failed,
+    Holding,
+    KernelKilled,
+    Killing,
+    Lifecycle,
+    LifecycleChanged,
+    Mode,
+    Person,
+    PhaseChanged,
+)
+from oomguard.names import printable
+from oomguard.plan import HoldReason
+from oomguard.pressure import Figures, Phase, Reason
+from oomguard.state import State
+from oomguard.units import KIB, MIB, Bytes
+
+OUTCOMES = {
+    Outcome.RECOVERED: "ended, and the memory came back",
+    Outcome.NOT_ENOUGH: "ended, and that was not enough",
+    Outcome.HUNG: "did not end in time and is passed over",
+    Outcome.REFUSED: "could not be signalled and is passed over",
+    Outcome.VANISHED: "was gone before the signal",
+    Outcome.RECEDED: "is let be, for memory came back by itself",
+}
+
+HOLDS = {
+    HoldReason.ALL_PROTECTED: "everybody is protected, by the kernel's law or by the rules",
+    HoldReason.UNRESOLVED: "those who are left may be protected by a name that could not be read yet",
+    HoldReason.NOTHING_TO_GAIN: "nobody who is left holds enough memory for it to help",
+    HoldReason.FUTILE: "kills did not bring memory back, so something else holds it",
+}
+
+PHASES = {
+    Phase.CALM: "Calm",
+    Phase.ARMED: "Watching closely",
+    Phase.ACTING: "Acting",
+    Phase.RECOVERING: "Letting the figures settle",
+}
+
+LIFECYCLE = {
+    Lifecycle.STARTED: "Started",
+    Lifecycle.RELOADING: "Reading the configuration again",
+    Lifecycle.RELOADED: "The new configuration is in force",
+    Lifecycle.RELOAD_REFUSED: "The new configuration is refused, the old one stays in force",
+    Lifecycle.STOPPING: "Stopping",
+}
+
+
+def sentence(event: Event) -> str:  # noqa: PLR0911  # one return for each of a closed union
+    """What happened and why, in one line."""
+    match event:
+        case Killing():
+            return _killing(event)
+        case Ended(mode=mode, outcome=outcome, victim=victim, freed=freed, took=took):
+            dry = "In dry run: " if mode is Mode.DRY_RUN else ""
+            change = f"{size(freed)} more" if freed >= 0 else f"{size(Bytes(-freed))} less"
+            return f"{dry}{who(victim)} {OUTCOMES[outcome]}; {change} available after {took:.1f} s."
+        case Holding(reasons=reasons, why=why, biggest=biggest, figures=figures):
+            spared = f" The biggest of the spared is {who(biggest[0])}." if biggest else ""
+            return f"Nobody is killed though {because(reasons, figures)}: {HOLDS[why]}.{spared}"
+        case PhaseChanged(after=after, reasons=reasons, figures=figures):
+            why_now = f" as {because(reasons, figures)}" if reasons else ""
+            return f"{PHASES[after]}{why_now}; {size(figures.available)} available."
+        case KernelKilled(kills=kills):
+            return f"The kernel itself killed for want of memory; kills since the last look: {kills}."
+        case LifecycleChanged(what=what, text=text):
+            return f"{LIFECYCLE[what]}: {line(text)}" if text else f"{LIFECYCLE[what]}."
+        case Degraded(text=text):
+            return f"Missing on this host: {line(text)}"
+        case Failed(text=text):
+            return f"An error of oomguard's own, please report it: {line(text)}"
+    assert_never(event)
+
+
+def lost(count: int) -> str:
+    """The words for `count` events that were overwritten before they could be told."""
+    return f"{count} events came faster than they could be told; the counters have them all."
+
+
+def status(state: State) -> str:
+    """How the guard and the host's memory are, in one line."""
+    figures = state.figures
+    dry = "Dry run. " if state.mode is Mode.DRY_RUN else ""
+    refused = "" if state.config_ok else " The last configuration was refused."
+    available = f"{size(figures.available)} available (limit {size(figures.available_limit)})"
+    stall = (
+        f"stalled {figures.stall:.1f} s (budget {figures.stall_budget:.1f} s)"
+        if state.psi
+        else "stalls unknown"
+    )
+    return f"{dry}{PHASES[state.phase]}; {available}, {stall}; {state.candidates} candidates.{refused}"
+
+
+def _killing(event: Killing) -> str:
+    match event.mode, event.sent:
+        case Mode.ENFORCE, Sent.TERM:
+            done = "Asked to end:"
+        case Mode.ENFORCE, _:
+            done = "Killed:"
+        case _, Sent.TERM:
+            done = "Would have asked to end:"
+        case _:
+            done = "Would have killed:"
+    others = event.members - 1
+    company = f" and {others} more of its {event.scope}" if others else ""
+    return f"{done} {who(event.victim)}{company}, as {because(event.reasons, event.figures)}."
+
+
+def who(person: Person) -> str:
+    """A process as a line names it."""
+    unit = f", {printable(person.unit)}" if person.unit else ""
+    swap = f" and {size(person.swap)} of swap" if person.swap else ""
+    return f'"{printable(person.comm)}" (pid {person.pid}{unit}, uid {person.uid}, {size(person.rss)}{swap})'
+
+
+def because(reasons: tuple[Reason, ...], figures: Figures) -> str:
+    """All `reasons`, with the figures that they rest on."""
+    return " and ".join(_because(reason, figures) for reason in reasons)
+
+
+def _because(reason: Reason, figures: Figures) -> str:
+    match reason:
+        case Reason.LOW_MEMORY:
+            limit = size(figures.available_limit)
+            swap = f", {size(figures.swap_free)} of swap free, limit {size(figures.swap_limit)}"
+            with_swap = swap if figures.swap_limit else ""
+            return f"memory is low ({size(figures.available)} available, limit {limit}{with_swap})"
+        case Reason.STALL:
+            return f"tasks waited {figures.stall:.1f} s for memory (budget {figures.stall_budget:.1f} s)"
+        case Reason.EXHAUSTION_FORECAST:
+            return f"memory will be exhausted soon ({size(figures.available)} available)"
+        case Reason.COMMIT_LIMIT:
+            promised = f"{size(figures.committed)} of {size(figures.commit_limit)}"
+            return f"nearly all memory that may be promised is promised ({promised})"
+        case Reason.CGROUP_LIMIT:
+            return "a control group is at its memory limit"
+        case Reason.CGROUP_STALL:
+            return "a control group waits for memory"
+    assert_never(reason)
+
+
+def size(amount: Bytes) -> str:
+    """`amount` for people: in whole MiB, or in KiB where it is less than one."""
+    return f"{amount // MIB} MiB" if amount >= MIB else f"{amount // KIB} KiB"
+
+
+def line(text: str) -> str:
+    """`text` in one line; quotes stay as they are, for it stands in none."""
+    return "".join(char if char in "\"'" else printable(char) for char in text)

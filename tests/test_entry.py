@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomguard import wording
+from oomguard.entry import Entry, MessageId, Priority, entry, lost
+from oomguard.episode import Outcome, Sent
+from oomguard.event import Event, KernelKilled, Lifecycle, Mode
+from oomguard.pressure import Reason
+from tests.telling import HOSTILE, ended, holding, killing, lifecycle, one_of_each, person
+
+WALL = 1700000000.25
+
+
+def of(event: Event) -> Entry:
+    return entry(event, WALL)
+
+
+@pytest.mark.parametrize(
+    ("event", "priority"),
+    [
+        (killing(person()), Priority.ERROR),
+        (killing(person(), mode=Mode.DRY_RUN), Priority.WARNING),
+        (ended(person(), Outcome.RECOVERED), Priority.NOTICE),
+        (ended(person(), Outcome.NOT_ENOUGH), Priority.WARNING),
+        (ended(person(), Outcome.HUNG), Priority.ERROR),
+        (holding(person()), Priority.WARNING),
+        (KernelKilled(kills=1), Priority.ERROR),
+        (lifecycle(Lifecycle.STARTED), Priority.INFO),
+        (lifecycle(Lifecycle.RELOAD_REFUSED), Priority.ERROR),
+    ],
+)
+def test_priority(event: Event, priority: Priority) -> None:
+    assert of(event).priority is priority
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_each_outcome_has_an_entry(outcome: Outcome) -> None:
+    assert ("OOMGUARD_OUTCOME", outcome) in of(ended(person(), outcome)).fields
+
+
+def test_each_kind_of_event_has_its_own_message_id() -> None:
+    ids = [of(event).message_id for event in one_of_each("x")] + [lost(1).message_id]
+    assert sorted(ids) == sorted(MessageId)
+    assert {UUID(value).version for value in MessageId} == {4}
+
+
+def test_the_message_is_the_sentence() -> None:
+    for event in one_of_each("x"):
+        assert of(event).message == wording.sentence(event)
+
+
+def test_a_kill_has_all_its_figures() -> None:
+    event = killing(
+        person(rules=("one", "two")), sent=Sent.KILL, reasons=(Reason.LOW_MEMORY, Reason.STALL), members=3
+    )
+    who = wording.who(person())
+    assert of(event).fields == (
+        ("OOMGUARD_TIME", "1700000000.250000"),
+        ("OOMGUARD_MODE", "enforce"),
+        ("OOMGUARD_SENT", "kill"),
+        ("OOMGUARD_LEVEL", "term"),
+        ("OOMGUARD_REASON", "low_memory"),
+        ("OOMGUARD_REASON", "stall"),
+        ("OOMGUARD_POLICY", "kernel"),
+        ("OOMGUARD_SCOPE", "cgroup"),
+        ("OOMGUARD_MEMBERS", "3"),
+        ("OOMGUARD_VICTIM_PID", "1234"),
+        ("OOMGUARD_VICTIM_STARTTIME", "99"),
+        ("OOMGUARD_VICTIM_COMM", "java"),
+        ("OOMGUARD_VICTIM_UID", "998"),
+        ("OOMGUARD_VICTIM_RSS_BYTES", "851443712"),
+        ("OOMGUARD_VICTIM_SWAP_BYTES", "524288"),
+        ("OOMGUARD_VICTIM_POINTS", "4321"),
+        ("OOMGUARD_VICTIM_OOM_SCORE_ADJ", "-17"),
+        ("OOMGUARD_VICTIM_STANDING", "prefer"),
+        ("OOMGUARD_VICTIM_RULE", "one"),
+        ("OOMGUARD_VICTIM_RULE", "two"),
+        ("OOMGUARD_VICTIM_UNIT", "tomcat.service"),
+        ("OBJECT_SYSTEMD_UNIT", "tomcat.service"),
+        ("OOMGUARD_RUNNER_UP", who),
+        ("OOMGUARD_KERNEL_CHOICE", who),
+        ("OOMGUARD_REACTION_SECONDS", "0.002500"),
+        ("OOMGUARD_AVAILABLE_BYTES", "94371840"),
+        ("OOMGUARD_AVAILABLE_LIMIT_BYTES", "104857600"),
+        ("OOMGUARD_SWAP_FREE_BYTES", "5242880"),
+        ("OOMGUARD_SWAP_LIMIT_BYTES", "52428800"),
+        ("OOMGUARD_STALL_SECONDS", "2.500"),
+        ("OOMGUARD_STALL_BUDGET_SECONDS", "2.000"),
+        ("OOMGUARD_COMMITTED_BYTES", "734003200"),
+        ("OOMGUARD_COMMIT_LIMIT_BYTES", "838860800"),
+    )
+
+
+def test_without_a_choice_of_the_kernel_there_is_no_field_for_it() -> None:
+    names = {name for name, _ in of(replace(killing(person()), kernel_choice=None)).fields}
+    assert "OOMGUARD_KERNEL_CHOICE" not in names
+
+
+@pytest.mark.parametrize(
+    ("unit", "fields"),
+    [
+        (None, {}),
+        ("dev-sda\\x2d1.mount", {"OBJECT_SYSTEMD_UNIT": "dev-sda\\x2d1.mount"}),
+        ("a b.service", {}),
+        (HOSTILE, {}),
+    ],
+)
+def test_only_what_can_be_a_unit_is_filed_under_the_unit(unit: str | None, fields: dict[str, str]) -> None:
+    found = dict(of(killing(person(unit=unit))).fields)
+    assert {name: value for name, value in found.items() if name.startswith("OBJECT")} == fields
+    assert ("OOMGUARD_VICTIM_UNIT" in found) == (unit is not None)
+
+
+@given(st.text(st.characters(codec=None), max_size=20) | st.just(HOSTILE))
+def test_no_name_forges_a_line_or_a_field(name: str) -> None:
+    for event in one_of_each(name):
+        for field, value in of(event).fields:
+            assert re.fullmatch(r"(OOMGUARD|OBJECT)_[A-Z_]+", field)
+            assert value.isprintable()
+            value.encode()
+
+
+def test_the_documentation_has_every_message_id_and_field() -> None:
+    page = (Path(__file__).parents[1] / "docs/telling.md").read_text()
+    fields = {name for event in one_of_each("x") for name, _ in of(event).fields} | {"OOMGUARD_LOST"}
+    assert [value for value in MessageId if value not in page] == []
+    shown = {name: re.sub("^OOMGUARD(_VICTIM)?", "", name) for name in fields}
+    assert [name for name, short in shown.items() if name not in page and f"`{short}`" not in page] == []

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomguard import wording
+from oomguard.episode import Outcome, Sent
+from oomguard.event import Degraded, Event, Failed, KernelKilled, Lifecycle, Mode
+from oomguard.plan import HoldReason
+from oomguard.pressure import Phase, Reason
+from oomguard.state import State
+from oomguard.units import Bytes
+from tests.telling import (
+    HOSTILE,
+    ended,
+    figures,
+    holding,
+    killing,
+    lifecycle,
+    one_of_each,
+    person,
+    phase_changed,
+    state,
+)
+
+JAVA = '"java" (pid 1234, tomcat.service, uid 998, 812 MiB and 512 KiB of swap)'
+LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit 50 MiB)"
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (killing(person()), f"Asked to end: {JAVA}, as {LOW}."),
+        (killing(person(), sent=Sent.KILL), f"Killed: {JAVA}, as {LOW}."),
+        (killing(person(), mode=Mode.DRY_RUN), f"Would have asked to end: {JAVA}, as {LOW}."),
+        (killing(person(), mode=Mode.DRY_RUN, sent=Sent.KILL), f"Would have killed: {JAVA}, as {LOW}."),
+        (killing(person(), members=4), f"Asked to end: {JAVA} and 3 more of its cgroup, as {LOW}."),
+        (
+            killing(person(), reasons=(Reason.STALL, Reason.COMMIT_LIMIT)),
+            f"Asked to end: {JAVA}, as tasks waited 2.5 s for memory (budget 2.0 s) and nearly all memory "
+            "that may be promised is promised (700 MiB of 800 MiB).",
+        ),
+        (
+            replace(killing(person(unit=None)), victim=replace(person(unit=None), swap=Bytes(0))),
+            f'Asked to end: "java" (pid 1234, uid 998, 812 MiB), as {LOW}.',
+        ),
+        (
+            ended(person(), Outcome.RECOVERED),
+            f"{JAVA} ended, and the memory came back; 300 MiB more available after 0.8 s.",
+        ),
+        (
+            ended(person(), Outcome.HUNG, -3 << 20),
+            f"{JAVA} did not end in time and is passed over; 3 MiB less available after 0.8 s.",
+        ),
+        (
+            replace(ended(person(), Outcome.RECOVERED), mode=Mode.DRY_RUN),
+            f"In dry run: {JAVA} ended, and the memory came back; 300 MiB more available after 0.8 s.",
+        ),
+        (
+            holding(person()),
+            "Nobody is killed though tasks waited 2.5 s for memory (budget 2.0 s): everybody is protected, "
+            f"by the kernel's law or by the rules. The biggest of the spared is {JAVA}.",
+        ),
+        (
+            phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST),
+            "Watching closely as memory will be exhausted soon (90 MiB available); 90 MiB available.",
+        ),
+        (phase_changed(Phase.CALM), "Calm; 90 MiB available."),
+        (
+            KernelKilled(kills=2),
+            "The kernel itself killed for want of memory; kills since the last look: 2.",
+        ),
+        (lifecycle(Lifecycle.STARTED), "Started."),
+        (
+            lifecycle(Lifecycle.RELOAD_REFUSED, 'a.toml: mode: not "x"'),
+            'The new configuration is refused, the old one stays in force: a.toml: mode: not "x"',
+        ),
+        (Degraded(text="no PSI"), "Missing on this host: no PSI"),
+        (Failed(text="ValueError"), "An error of oomguard's own, please report it: ValueError"),
+    ],
+)
+def test_sentence(event: Event, words: str) -> None:
+    assert wording.sentence(event) == words
+
+
+def test_without_a_swap_limit_swap_is_not_mentioned() -> None:
+    words = wording.because((Reason.LOW_MEMORY,), replace(figures(), swap_limit=Bytes(0)))
+    assert words == "memory is low (90 MiB available, limit 100 MiB)"
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_has_words(reason: Reason) -> None:
+    others = {wording.because((other,), figures()) for other in Reason if other is not reason}
+    assert wording.because((reason,), figures()) not in others
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (wording.OUTCOMES, Outcome),
+        (wording.HOLDS, HoldReason),
+        (wording.PHASES, Phase),
+        (wording.LIFECYCLE, Lifecycle),
+    ],
+)
+def test_each_value_has_words(words: dict[str, str], values: type[str]) -> None:
+    assert set(words) == set(values)  # type: ignore[call-overload]  # an enumeration's class is iterable
+    assert len(set(words.values())) == len(words)
+
+
+@given(st.text(st.characters(codec=None), max_size=20) | st.just(HOSTILE))
+def test_no_name_leaves_its_line_or_its_quotes(name: str) -> None:
+    for event in one_of_each(name):
+        words = wording.sentence(event)
+        assert words.isprintable()
+        words.encode()
+    words = wording.sentence(killing(person(comm=name)))
+    assert re.match(r'Asked to end: "([^"\\]|\\.)*" \(pid 1234, ', words)
+
+
+@pytest.mark.parametrize(
+    ("given_state", "words"),
+    [
+        (
+            state(),
+            "Calm; 90 MiB available (limit 100 MiB), stalled 0.0 s (budget 2.0 s); 17 candidates.",
+        ),
+        (
+            replace(state(mode=Mode.DRY_RUN, phase=Phase.ACTING), psi=False, config_ok=False),
+            "Dry run. Acting; 90 MiB available (limit 100 MiB), stalls unknown; 17 candidates. "
+            "The last configuration was refused.",
+        ),
+    ],
+)
+def test_status(given_state: State, words: str) -> None:
+    assert wording.status(given_state) == words
