@@ -1,0 +1,209 @@
+"""The telling process: tells the journal, or standard error, and systemd what stands in the record.
+
+A process of its own because systemd-python keeps the interpreter's lock while it sends: a thread that
+waits for a stalled journald would stop the guard with it. Started by `teller.Teller`; ends when the
+guard has ended, after telling what is left.
+
+Nothing is dropped because a receiver is slow: each event stays in the ring of the record until it is
+taken or overwritten. What is overwritten untold is counted, and the count is told.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from systemd.daemon import notify as sd_notify  # type: ignore[import-untyped]  # it has no type hints
+from systemd.journal import sendv  # type: ignore[import-untyped]  # it has no type hints
+
+from oomguard import entry
+from oomguard.entry import Entry
+from oomguard.event import Event, Lifecycle, LifecycleChanged
+from oomguard.record import Reader
+from oomguard.state import State
+from oomguard.teller import Ledger
+from oomguard.units import Seconds
+from oomguard.wording import status
+
+PATIENCE = Seconds(1)
+"""How long one send may wait for its receiver."""
+
+TICK = Seconds(1)
+"""How often to look for what nobody wakes for: a life sign that is due, a receiver that reads again."""
+
+STATUS_PAUSE = Seconds(5)
+"""At least this long from one status line to the next."""
+
+PINGS = 3
+"""Life signs in each watchdog interval."""
+
+JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
+
+Sink = Callable[[Entry], None]
+"""Takes an entry, or raises OSError when its receiver does not within `PATIENCE`."""
+
+
+def main() -> None:
+    """Tells until the guard ends; the arguments are the descriptors of record, wake-up pipe and ledger."""
+    record, wake, ledger = map(int, sys.argv[1:])
+    be_ordinary()
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    sink = to_journal if has_journal(os.environ) else lines_to(sys.stderr.fileno())
+    tell(Reader.from_fd(record), Ledger(ledger), wake, sink)
+
+
+def tell(reader: Reader, ledger: Ledger, wake: int, sink: Sink) -> None:
+    """Tells each event to `sink` and systemd, and the state to systemd, until `wake` is at its end."""
+    vitals = Vitals(watchdog_interval(os.environ))
+    guarded = True
+    while guarded:
+        guarded = wait(wake)
+        with suppress(OSError):
+            notify_events(reader, ledger)
+        with suppress(OSError):
+            tell_events(reader, ledger, sink)
+        with suppress(OSError):
+            if (state := reader.state()) and (news := vitals.news(state, Seconds(time.monotonic()))):
+                notify(news)
+
+
+def wait(wake: int) -> bool:
+    """Waits to be woken, for `TICK` at most; False once nobody is left who could wake."""
+    ready, _, _ = select.select([wake], [], [], TICK)
+    return not ready or os.read(wake, select.PIPE_BUF) != b""
+
+
+def tell_events(reader: Reader, ledger: Ledger, sink: Sink) -> None:
+    """Tells `sink` what is new, in order. Raises OSError at the first event that it does not take."""
+    lost, events = reader.events(ledger.told)
+    if lost:
+        sink(entry.lost(lost))
+        ledger.dropped += lost
+        ledger.told = events[0].sequence - 1 if events else ledger.told + lost
+    for told in events:
+        sink(entry.entry(told.event, told.wall))
+        ledger.told = told.sequence
+
+
+def notify_events(reader: Reader, ledger: Ledger) -> None:
+    """The same for systemd, of what concerns it."""
+    _, events = reader.events(ledger.notified)
+    for told in events:
+        if news := notice(told.event):
+            notify(news)
+        ledger.notified = told.sequence
+
+
+def notice(event: Event) -> str | None:
+    """What systemd must know of `event`, as sd_notify(3) has it."""
+    match event:
+        case LifecycleChanged(what=Lifecycle.STARTED | Lifecycle.RELOADED | Lifecycle.RELOAD_REFUSED):
+            return "READY=1"
+        case LifecycleChanged(what=Lifecycle.RELOADING):
+            return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
+        case LifecycleChanged(what=Lifecycle.STOPPING):
+            return "STOPPING=1"
+        case _:
+            return None
+
+
+class Vitals:
+    """The status line and the life signs of the guard: what is new in its state, and due."""
+
+    def __init__(self, watchdog: Seconds | None) -> None:
+        """`watchdog`: the interval in which systemd wants a life sign; None where it wants none."""
+        self._watchdog = watchdog
+        self._status = ""
+        self._status_due = Seconds(0)
+        self._polls = 0
+        self._ping_due = Seconds(0)
+
+    def news(self, state: State, now: Seconds) -> str:
+        """What to notify systemd of, if anything. No life sign unless the guard has polled since the last."""
+        lines = []
+        if self._watchdog is not None and now >= self._ping_due and state.polls != self._polls:
+            self._polls = state.polls
+            self._ping_due = Seconds(now + self._watchdog / PINGS)
+            lines.append("WATCHDOG=1")
+        if now >= self._status_due and (line := status(state)) != self._status:
+            self._status = line
+            self._status_due = Seconds(now + STATUS_PAUSE)
+            lines.append(f"STATUS={line}")
+        return "\n".join(lines)
+
+
+def watchdog_interval(environ: Mapping[str, str]) -> Seconds | None:
+    """The interval that systemd set (sd_watchdog_enabled(3)); WATCHDOG_PID is the guard's."""
+    usec = environ.get("WATCHDOG_USEC", "")
+    return Seconds(int(usec) / 1e6) if usec.isdecimal() else None
+
+
+def has_journal(environ: Mapping[str, str]) -> bool:
+    """Whether standard error goes to the journal anyway (systemd.exec(5), JOURNAL_STREAM)."""
+    stderr = os.fstat(sys.stderr.fileno())
+    return environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
+
+
+def to_journal(item: Entry) -> None:
+    """Sends `item` with all its fields."""
+    # sd_journal_sendv() reports success when there is no socket.
+    JOURNAL_SOCKET.stat()
+    with patience():
+        sendv(
+            f"MESSAGE={item.message}",
+            f"MESSAGE_ID={item.message_id}",
+            f"PRIORITY={item.priority:d}",
+            "SYSLOG_IDENTIFIER=oomguard",
+            *(f"{name}={value}" for name, value in item.fields),
+        )
+
+
+def lines_to(descriptor: int) -> Sink:
+    """A sink for messages alone, each a line, cut to what a pipe takes at once or not at all (pipe(7))."""
+
+    def write(item: Entry) -> None:
+        _, ready, _ = select.select([], [descriptor], [], PATIENCE)
+        if not ready:
+            raise TimeoutError
+        os.write(descriptor, f"oomguard: {item.message}".encode()[: select.PIPE_BUF - 1] + b"\n")
+
+    return write
+
+
+def notify(news: str) -> None:
+    """Sends `news` to systemd, where there is one."""
+    with patience():
+        sd_notify(news)
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Lets no system call in its body wait for longer than `PATIENCE`: it fails with InterruptedError.
+
+    libsystemd sends with calls that wait for ever; a signal with a handler ends them. The timer goes on
+    in case it fires before the call.
+    """
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def be_ordinary() -> None:
+    """Gives back what the guard passed on: its priority, and its exemption from the kernel's killer."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    with suppress(OSError), Path("/proc/self/oom_score_adj").open("r+b", buffering=0) as file:
+        if int(file.read()) < 0:
+            file.write(b"0")
+
+
+if __name__ == "__main__":
+    main()

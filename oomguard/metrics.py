@@ -1,0 +1,129 @@
+"""What the record says, as metrics: names, help texts, labels and values. Pure.
+
+Base units, `_total` for what only grows, and a fixed set of label values, all present from the start.
+Nothing that a process can choose (pid, name, cgroup) is ever a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from oomguard.counters import FAMILIES, Counter
+from oomguard.event import Mode
+from oomguard.pressure import Level, Phase, Reason, Sample
+from oomguard.state import State
+
+
+class Kind(StrEnum):
+    """How the values of a metric behave in time."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric with all its values; each value comes with one label value for each label."""
+
+    kind: Kind
+    name: str
+    """Without the prefix, and without the `_total` of a counter."""
+    help: str
+    values: tuple[tuple[tuple[str, ...], float], ...]
+    labels: tuple[str, ...] = ()
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    """A metric of one value that goes up and down."""
+    return Metric(Kind.GAUGE, name, text, (((), value),))
+
+
+def of_guard(state: State) -> Iterator[Metric]:
+    """What the guard is and what it does."""
+    yield gauge("start_time_seconds", "When the guard started, since the epoch.", state.started)
+    yield _one_of(
+        "mode", "Whether the guard kills or only says whom it would have killed.", Mode, (state.mode,)
+    )
+    yield _one_of("phase", "Where the guard's loop is.", Phase, (state.phase,))
+    yield _one_of("level", "How bad the memory situation is.", Level, (state.level,))
+    yield _one_of("limit_crossed", "Which limits are crossed, by reason.", Reason, state.reasons)
+    yield gauge(
+        "last_poll_timestamp_seconds", "When memory was last looked at, since the epoch.", state.polled
+    )
+    yield gauge("last_poll_duration_seconds", "How long the last look at memory took.", state.poll_took)
+    yield gauge("poll_pause_seconds", "The longest time to the next look at memory.", state.pause)
+    yield gauge(
+        "config_last_reload_successful", "Whether the last configuration was accepted.", state.config_ok
+    )
+    yield gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was loaded, since the epoch.",
+        state.configured,
+    )
+    yield Metric(
+        Kind.GAUGE,
+        "processes",
+        "Processes that may be chosen, and those that are spared.",
+        ((("candidate",), state.candidates), (("spared",), state.spared)),
+        ("standing",),
+    )
+
+
+def of_memory(state: State) -> Iterator[Metric]:
+    """The figures that decisions rest on, and their limits."""
+    figures, limits = state.figures, state.thresholds
+    yield gauge("memory_available_bytes", "Memory that can be had without swapping.", figures.available)
+    yield gauge("swap_free_bytes", "Swap that is not used.", figures.swap_free)
+    yield gauge("memory_committed_bytes", "Memory promised to processes.", figures.committed)
+    yield gauge(
+        "memory_commit_limit_bytes", "Memory that may be promised to processes.", figures.commit_limit
+    )
+    yield Metric(
+        Kind.GAUGE,
+        "limit_bytes",
+        "Where the guard acts: below it, for committed memory above it. 0: no limit.",
+        (
+            (("available", "term"), limits.available_term),
+            (("available", "kill"), limits.available_kill),
+            (("swap_free", "term"), limits.swap_term),
+            (("swap_free", "kill"), limits.swap_kill),
+            (("committed", "term"), limits.commit_term),
+        ),
+        ("limit", "action"),
+    )
+    yield gauge("stall_seconds", "The stall within the window that counts against the budget.", figures.stall)
+    yield gauge("stall_budget_seconds", "How much stall a window may hold.", figures.stall_budget)
+    yield gauge("stall_window_seconds", "The window of the stall budget.", limits.stall_window)
+    yield gauge("pressure_readable", "Whether the kernel accounts for memory pressure.", state.psi)
+
+
+def of_sample(sample: Sample) -> Iterator[Metric]:
+    """What only the sample knows; the names of pressure are those of node_exporter."""
+    yield gauge("memory_total_bytes", "Memory of the host.", sample.memory.total)
+    yield gauge("swap_total_bytes", "Swap of the host.", sample.memory.swap_total)
+    if sample.pressure is not None:
+        waiting, stalled = sample.pressure.some, sample.pressure.full
+        yield _total("pressure_memory_waiting_seconds", "Time in which some task waited for memory.", waiting)
+        yield _total(
+            "pressure_memory_stalled_seconds", "Time in which no task could run for memory.", stalled
+        )
+
+
+def of_counters(counted: Mapping[Counter, int]) -> Iterator[Metric]:
+    """Every family of counters."""
+    for family in FAMILIES:
+        values = tuple((counter.labels, counted[counter]) for counter in family.counters())
+        yield Metric(
+            Kind.COUNTER, family.name, family.help, values, tuple(label for label, _ in family.labels)
+        )
+
+
+def _total(name: str, text: str, value: float) -> Metric:
+    return Metric(Kind.COUNTER, name, text, (((), value),))
+
+
+def _one_of(name: str, text: str, words: type[StrEnum], present: tuple[StrEnum, ...]) -> Metric:
+    values = tuple(((word.value,), float(word in present)) for word in words)
+    return Metric(Kind.GAUGE, name, text, values, ("reason" if words is Reason else name,))

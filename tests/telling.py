@@ -1,0 +1,161 @@
+"""Values for the tests of telling: one of each event, with names as hostile as they come."""
+
+from __future__ import annotations
+
+from oomguard.badness import Policy
+from oomguard.episode import Outcome, Sent
+from oomguard.event import (
+    Degraded,
+    Ended,
+    Event,
+    Failed,
+    Holding,
+    KernelKilled,
+    Killing,
+    Lifecycle,
+    LifecycleChanged,
+    Mode,
+    Person,
+    PhaseChanged,
+)
+from oomguard.plan import HoldReason
+from oomguard.pressure import Figures, Level, Phase, Reason
+from oomguard.ranking import Spared
+from oomguard.rules import Scope, Standing
+from oomguard.state import State, Thresholds
+from oomguard.units import MIB, Bytes, Pid, Points, Seconds, Ticks
+
+HOSTILE = 'a"\nPRIORITY=0\x1b[2J\r\0\\\u2028\u202e\udcff'
+"""A quote, a forged field, an escape sequence, line separators, a turned direction, invalid UTF-8."""
+
+
+def figures() -> Figures:
+    return Figures(
+        available=Bytes(90 * MIB),
+        available_limit=Bytes(100 * MIB),
+        swap_free=Bytes(5 * MIB),
+        swap_limit=Bytes(50 * MIB),
+        stall=Seconds(2.5),
+        stall_budget=Seconds(2),
+        committed=Bytes(700 * MIB),
+        commit_limit=Bytes(800 * MIB),
+    )
+
+
+def person(comm: str = "java", unit: str | None = "tomcat.service", rules: tuple[str, ...] = ()) -> Person:
+    return Person(
+        pid=Pid(1234),
+        starttime=Ticks(99),
+        comm=comm,
+        unit=unit,
+        uid=998,
+        rss=Bytes(812 * MIB),
+        swap=Bytes(512 * 1024),
+        points=Points(4321),
+        oom_score_adj=-17,
+        standing=Standing.PREFERRED,
+        rules=rules,
+    )
+
+
+def killing(
+    victim: Person,
+    mode: Mode = Mode.ENFORCE,
+    sent: Sent = Sent.TERM,
+    reasons: tuple[Reason, ...] = (Reason.LOW_MEMORY,),
+    members: int = 1,
+) -> Killing:
+    return Killing(
+        mode=mode,
+        reasons=reasons,
+        level=Level.TERM,
+        policy=Policy.KERNEL,
+        scope=Scope.CGROUP,
+        sent=sent,
+        victim=victim,
+        members=members,
+        runners_up=(victim,),
+        kernel_choice=victim,
+        figures=figures(),
+        reaction=Seconds(0.0025),
+    )
+
+
+def ended(victim: Person, outcome: Outcome, freed: int = 300 * MIB) -> Ended:
+    return Ended(mode=Mode.ENFORCE, outcome=outcome, victim=victim, freed=Bytes(freed), took=Seconds(0.75))
+
+
+def holding(biggest: Person, why: HoldReason = HoldReason.ALL_PROTECTED) -> Holding:
+    return Holding(
+        reasons=(Reason.STALL,),
+        level=Level.KILL,
+        why=why,
+        spared=((Spared.RULE, 3), (Spared.OOM_SCORE_ADJ, 2)),
+        biggest=(biggest,),
+        figures=figures(),
+    )
+
+
+def phase_changed(after: Phase, *reasons: Reason) -> PhaseChanged:
+    return PhaseChanged(before=Phase.CALM, after=after, reasons=reasons, figures=figures())
+
+
+def lifecycle(what: Lifecycle, text: str = "") -> LifecycleChanged:
+    return LifecycleChanged(what=what, text=text)
+
+
+def one_of_each(name: str) -> tuple[Event, ...]:
+    """Every kind of event, with `name` wherever somebody else has put it."""
+    someone = person(comm=name, unit=name, rules=(name,))
+    return (
+        killing(someone),
+        ended(someone, Outcome.RECOVERED),
+        holding(someone),
+        phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST),
+        KernelKilled(kills=2),
+        lifecycle(Lifecycle.RELOAD_REFUSED, name),
+        Degraded(text=name),
+        Failed(text=name),
+    )
+
+
+def state(
+    polls: int = 1, phase: Phase = Phase.CALM, mode: Mode = Mode.ENFORCE, available: int = 90 * MIB
+) -> State:
+    none = Bytes(0)
+    return State(
+        pid=Pid(1),
+        started=0.0,
+        mode=mode,
+        phase=phase,
+        level=Level.CALM,
+        reasons=(),
+        figures=Figures(
+            available=Bytes(available),
+            available_limit=Bytes(100 * MIB),
+            swap_free=none,
+            swap_limit=none,
+            stall=Seconds(0),
+            stall_budget=Seconds(2),
+            committed=none,
+            commit_limit=none,
+        ),
+        thresholds=Thresholds(
+            available_term=none,
+            available_kill=none,
+            swap_term=none,
+            swap_kill=none,
+            commit_term=none,
+            stall_window=Seconds(10),
+        ),
+        polls=polls,
+        polled=0.0,
+        polled_at=Seconds(0),
+        poll_took=Seconds(0),
+        pause=Seconds(1),
+        configured=0.0,
+        config_ok=True,
+        psi=True,
+        candidates=17,
+        spared=4,
+    )
