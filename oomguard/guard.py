@@ -1,0 +1,287 @@
+"""The loop: sense, decide, act, tell, wait. The only module that knows all the others.
+
+Within one poll nothing is told and nothing waits before the decision has been made and carried out.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from oomguard.census import Census, resolver_for
+from oomguard.companion import Companion
+from oomguard.config import Config
+from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
+from oomguard.dryrun import DryRun
+from oomguard.errors import ConfigError
+from oomguard.event import (
+    Degraded,
+    Event,
+    Failed,
+    KernelKilled,
+    Lifecycle,
+    LifecycleChanged,
+    Mode,
+    PhaseChanged,
+)
+from oomguard.hunt import Hunt
+from oomguard.kill import Actor, Killer, Releaser
+from oomguard.phase import Phases
+from oomguard.pressure import Assessment, Figures, Gauge, Phase, Sample, pause
+from oomguard.procfs import ProcFS
+from oomguard.record import Writer
+from oomguard.state import State, Thresholds
+from oomguard.teller import Teller
+from oomguard.units import Pid, Seconds, resolve
+from oomguard.wakeup import Wakeup
+
+ACTING_PAUSE = Seconds(0.02)
+COLLECT_EVERY = Seconds(600.0)
+"""Errors can leave cycles behind, and the collector runs only when asked (`resident.pause_collector`)."""
+LAST_WORDS = Seconds(2.0)
+"""What the telling process has to tell that the guard stops."""
+
+
+class Guard:
+    """One guard over one host."""
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        procfs: ProcFS,
+        writer: Writer,
+        teller: Teller,
+        wakeup: Wakeup,
+        exporter: Companion | None,
+    ) -> None:
+        """`load` gives the configuration, now and at each reload; raises `ConfigError`."""
+        self._load = load
+        self._procfs = procfs
+        self._writer = writer
+        self._teller = teller
+        self._wakeup = wakeup
+        self._exporter = exporter
+        self._machine = procfs.machine()
+        self._releaser = Releaser()
+        self._events: list[Event] = []
+        self._phases = Phases()
+        self._kernel_kills = 0
+        self._failure = ""
+        self._collect_at = Seconds(0.0)
+        self._reload_due = False
+        self._started = time.time()
+        self._polls = 0
+        self._took = self._pause = Seconds(0.0)
+        self._configure(load())
+
+    def _configure(self, config: Config) -> None:
+        """Put a configuration in force; what was known of the processes is learnt anew."""
+        self._config = config
+        self._configured, self._config_ok = time.time(), True
+        self._gauge = Gauge(config.limits, self._procfs.overcommit(), self._machine.page_size)
+        census = Census(self._procfs, config.rules, resolver_for(config.rules, self._procfs))
+        self._hunt = Hunt(
+            policy=config.policy,
+            scope=config.scope,
+            grace=config.grace,
+            census=census,
+            actor=self._actor(config.mode, census),
+            machine=self._machine,
+            own=self._own,
+        )
+
+    def _actor(self, mode: Mode, census: Census) -> Actor:
+        match mode:
+            case Mode.ENFORCE:
+                return Killer(self._procfs.kill_cgroup, census.confirms, self._releaser)
+            case Mode.DRY_RUN:
+                return DryRun(self._procfs, self._machine.page_size)
+
+    def _own(self) -> frozenset[Pid]:
+        helpers = (self._teller.pid, None if self._exporter is None else self._exporter.pid)
+        return frozenset((Pid(os.getpid()), *(pid for pid in helpers if pid is not None)))
+
+    def run(self, missing: tuple[str, ...]) -> None:
+        """Guard until told to stop; `missing`: what this host lacks, to be told at the start."""
+        self._begin(missing)
+        while True:
+            signals = self._wakeup.wait(self._pause)
+            if signals & {signal.SIGTERM, signal.SIGINT}:
+                break
+            self._reload_due |= signal.SIGHUP in signals
+            try:
+                self._poll()
+            # A guard that goes on after an error of its own is worth more than one that ends by it.
+            except Exception as error:  # noqa: BLE001
+                self._fail(error)
+        self._end()
+
+    def _begin(self, missing: tuple[str, ...]) -> None:
+        """Go the whole way once before it matters, then say so."""
+        sample = self._sample()
+        assessment = self._gauge.read(sample)
+        self._hunt.rehearse(sample, assessment)
+        self._kernel_kills = sample.vmstat.oom_kill
+        self._events += [Degraded(text=text) for text in missing]
+        self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
+        self._tend(sample.at)
+        self._publish(sample, assessment)
+
+    def _end(self) -> None:
+        self._writer.tell(LifecycleChanged(what=Lifecycle.STOPPING, text="told to"))
+        self._teller.wake()
+        if self._exporter is not None:
+            self._exporter.stop()
+        self._teller.stop(LAST_WORDS)
+
+    def _sample(self) -> Sample:
+        at = Seconds(time.monotonic())
+        sample = Sample(
+            at=at,
+            memory=self._procfs.memory(),
+            pressure=self._procfs.pressure(),
+            vmstat=self._procfs.vmstat(),
+        )
+        return self._hunt.actor.world(sample)
+
+    def _poll(self) -> None:
+        sample = self._sample()
+        assessment = self._gauge.read(sample)
+        hunt, acting = self._hunt, self._hunt.in_flight
+        if acting:
+            if hunt.follow(sample, assessment) is not None:
+                self._gauge.restart()
+        elif assessment.reasons:
+            hunt.act(sample, assessment)
+        if acting is not hunt.in_flight:
+            self._wakeup.watch(hunt.actor.fds)
+        self._note(sample, assessment)
+        if not hunt.in_flight:
+            self._rest(sample, assessment)
+        self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
+        self._publish(sample, assessment)
+
+    def _note(self, sample: Sample, assessment: Assessment) -> None:
+        """What happened to the loop and to the host since the last poll."""
+        before = self._phases.now
+        after = self._phases.advance(sample.at, assessment.level, acting=self._hunt.in_flight)
+        if after is not before:
+            self._events.append(
+                PhaseChanged(
+                    before=before, after=after, reasons=assessment.reasons, figures=assessment.figures
+                )
+            )
+        kills = sample.vmstat.oom_kill - self._kernel_kills
+        if kills > 0:
+            self._events.append(KernelKilled(kills=kills))
+        self._kernel_kills = sample.vmstat.oom_kill
+
+    def _rest(self, sample: Sample, assessment: Assessment) -> None:
+        """What has time only while nobody is in flight, and what has time only while no limit is crossed."""
+        self._hunt.census.refresh()
+        if self._reload_due:
+            self._reload_due = False
+            self._reload()
+        if assessment.reasons:
+            return
+        if self._phases.now is Phase.CALM:
+            self._hunt.relax(sample)
+            if sample.at >= self._collect_at:
+                self._collect_at = Seconds(sample.at + COLLECT_EVERY)
+                gc.collect()
+        else:
+            self._hunt.watch(sample)
+        self._tend(sample.at)
+
+    def _tend(self, at: Seconds) -> None:
+        self._teller.tend(at)
+        if self._exporter is not None and (text := self._exporter.tend(at)) is not None:
+            self._events.append(Degraded(text=text))
+
+    def _reload(self) -> None:
+        """Another configuration, or the old one where the new one is refused."""
+        self._writer.tell(LifecycleChanged(what=Lifecycle.RELOADING, text=""))
+        try:
+            config = self._load()
+        except ConfigError as error:
+            self._config_ok = False
+            self._events.append(LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=str(error)))
+            return
+        self._hunt.census.close()
+        self._configure(config)
+        self._events.append(LifecycleChanged(what=Lifecycle.RELOADED, text=self._described()))
+
+    def _described(self) -> str:
+        config = self._config
+        return (
+            f"{config.mode} mode, {config.policy} badness, {config.scope} scope, "
+            f"{len(config.rules)} rules, stall budget {config.limits.stall_budget:g} s"
+        )
+
+    def _fail(self, error: Exception) -> None:
+        """Told once for each kind of failure, however often it happens."""
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        where = "" if at is None else f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}"
+        failure = f"{type(error).__name__}: {error}{where}"
+        if failure != self._failure:
+            self._failure = failure
+            self._writer.tell(Failed(text=failure))
+            self._teller.wake()
+
+    def _publish(self, sample: Sample, assessment: Assessment) -> None:
+        """Into the record, and off to those who tell."""
+        now = Seconds(time.monotonic())
+        took = Seconds(now - sample.at)
+        self._polls += 1
+        self._writer.count(POLLS)
+        if took > self._pause:
+            self._writer.count(POLL_OVERRUNS)
+        self._writer.sample(sample)
+        self._writer.state(self._state(sample, assessment, took))
+        if dropped := self._teller.dropped():
+            self._writer.count(EVENTS_DROPPED, dropped)
+        self._events += self._hunt.events
+        if self._events:
+            for event in self._events:
+                self._writer.tell(event)
+            self._teller.wake()
+        self._events.clear()
+        self._hunt.events.clear()
+
+    def _state(self, sample: Sample, assessment: Assessment, took: Seconds) -> State:
+        return State(
+            pid=Pid(os.getpid()),
+            started=self._started,
+            mode=self._hunt.actor.mode,
+            phase=self._phases.now,
+            level=assessment.level,
+            reasons=assessment.reasons,
+            figures=assessment.figures,
+            thresholds=self._thresholds(sample, assessment.figures),
+            polls=self._polls,
+            polled=time.time(),
+            polled_at=sample.at,
+            poll_took=took,
+            pause=self._pause,
+            configured=self._configured,
+            config_ok=self._config_ok,
+            psi=sample.pressure is not None,
+            candidates=self._hunt.candidates,
+            spared=self._hunt.spared,
+        )
+
+    def _thresholds(self, sample: Sample, figures: Figures) -> Thresholds:
+        memory, limits = sample.memory, self._config.limits
+        return Thresholds(
+            available_term=figures.available_limit,
+            available_kill=resolve(limits.available.kill, memory.total),
+            swap_term=figures.swap_limit,
+            swap_kill=resolve(limits.swap_free.kill, memory.swap_total),
+            commit_term=limits.commit.of(figures.commit_limit),
+            stall_window=limits.stall_window,
+        )

@@ -1,0 +1,206 @@
+"""From a crossed limit to the end of an episode: looks, decides, has it carried out, and follows up.
+
+Nothing here tells anything: events are left in `events`, which the loop publishes once a poll is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from oomguard import account, ranking
+from oomguard.badness import Machine, Policy
+from oomguard.census import Census
+from oomguard.episode import Episode, Finish, Outcome, Seen, Sent, Signal, WaitUntil, advance, begin, finish
+from oomguard.event import Event, Killing, Person
+from oomguard.kill import Actor, Delivery
+from oomguard.plan import Hold, HoldReason, Kill, decide, was_in_vain
+from oomguard.pressure import Assessment, Reason, Sample
+from oomguard.process import Key
+from oomguard.ranking import Exempt, Ranking
+from oomguard.rules import Scope
+from oomguard.units import Bytes, Pages, Pid, Seconds
+
+WATCH_SHARE = 0.1
+"""Of a CPU, for looking at everybody while armed, or while nobody may be killed."""
+LOOKS_HELD = 3
+"""Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
+HELD = Seconds(60.0)
+"""A Hold is told again once it has not been one for so long."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Flight:
+    """The one victim in flight."""
+
+    kill: Kill
+    episode: Episode
+    victim: Person
+
+
+class Hunt:
+    """One episode at a time, under one configuration."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        scope: Scope,
+        grace: Seconds,
+        census: Census,
+        actor: Actor,
+        machine: Machine,
+        own: Callable[[], frozenset[Pid]],
+    ) -> None:
+        """`own`: the pids of oomguard itself, which change as its helpers are started again."""
+        self.census = census
+        self.actor = actor
+        self.events: list[Event] = []
+        self.candidates = 0
+        self.spared = 0
+        self._policy = policy
+        self._scope = scope
+        self._grace = grace
+        self._machine = machine
+        self._own = own
+        self._flight: _Flight | None = None
+        self._passed_over: frozenset[Key] = frozenset()
+        self._in_vain = 0
+        self._look_again = Seconds(0.0)
+        self._last_look: Ranking | None = None
+        self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Seconds] = {}
+
+    @property
+    def in_flight(self) -> bool:
+        """An episode is on."""
+        return self._flight is not None
+
+    def watch(self, sample: Sample) -> None:
+        """While armed: keep the candidates known, at a bounded share of a CPU."""
+        if sample.at >= self._look_again:
+            self._look(sample, ())
+
+    def rehearse(self, sample: Sample, assessment: Assessment) -> None:
+        """Go the whole way from the look to the plan once, so that nothing is left to load or to grow."""
+        for _ in range(LOOKS_HELD):
+            machine, found = self._look(sample, assessment.reasons)
+            decide(found, assessment, self._scope, machine, self._in_vain)
+        self._look_again = sample.at
+
+    def relax(self, sample: Sample) -> None:
+        """Memory is well: whom we gave up on may be tried again, should it come to that."""
+        self._in_vain = 0
+        self._passed_over = frozenset()
+        self._held = {held: at for held, at in self._held.items() if sample.at - at < HELD}
+
+    def act(self, sample: Sample, assessment: Assessment) -> None:
+        """A limit is crossed and nobody is in flight: end somebody, or say why not."""
+        if self._held and sample.at < self._look_again:
+            return
+        machine, found = self._look(sample, assessment.reasons)
+        plan = decide(found, assessment, self._scope, machine, self._in_vain)
+        match plan:
+            case Kill():
+                self._kill(plan, sample, machine)
+            case Hold():
+                self._hold(plan, sample.at, machine)
+
+    def follow(self, sample: Sample, assessment: Assessment) -> Outcome | None:
+        """Move the episode on; gives its outcome once it is over."""
+        flight = self._flight
+        if flight is None:
+            return None
+        seen = self._seen(sample, assessment)
+        flight.episode, action = advance(flight.episode, seen, self._grace)
+        match action:
+            case WaitUntil():
+                return None
+            case Signal(sent=sent):
+                flight.kill = replace(flight.kill, assessment=assessment)
+                delivery = self.actor.signal(flight.kill, sent)
+                if delivery is Delivery.REFUSED:
+                    return self._finish(flight, finish(flight.episode, seen, Outcome.REFUSED))
+                self.events.append(self._account(flight.kill, sent, sample.at, self._machine))
+                return None
+            case Finish():
+                return self._finish(flight, action)
+
+    def _look(self, sample: Sample, reasons: tuple[Reason, ...]) -> tuple[Machine, Ranking]:
+        began = time.monotonic()
+        memory, page_size = sample.memory, self._machine.page_size
+        machine = replace(
+            self._machine,
+            total=Pages((memory.total + memory.swap_total) // page_size),
+            uptime=Seconds(time.clock_gettime(time.CLOCK_BOOTTIME)),
+        )
+        everybody = self.census.take()
+        measure = ranking.score(self._policy, reasons, (one.process for one in everybody), machine)
+        exempt = Exempt(own=self._own(), passed_over=self._passed_over | self.actor.pretended())
+        found = ranking.rank(everybody, measure, machine, exempt)
+        # Kept until the next look is done: so each look finds the memory that the one before it held, and
+        # takes none from the kernel.
+        self._last_look = found
+        self.candidates, self.spared = len(found.candidates), len(found.spared)
+        now = time.monotonic()
+        self._look_again = Seconds(now + (now - began) / WATCH_SHARE)
+        return machine, found
+
+    def _kill(self, kill: Kill, sample: Sample, machine: Machine) -> None:
+        self._held.clear()
+        seen = self._seen(sample, kill.assessment)
+        episode, first = begin(replace(seen, gone=False), self._grace)
+        delivery = self.actor.signal(kill, first.sent)
+        told = self._account(kill, first.sent, sample.at, machine)
+        flight = _Flight(kill=kill, episode=episode, victim=told.victim)
+        match delivery:
+            case Delivery.DELIVERED:
+                self._flight = flight
+                self.events.append(told)
+            case Delivery.VANISHED:
+                self._finish(flight, finish(episode, seen, Outcome.VANISHED))
+            case Delivery.REFUSED:
+                self._finish(flight, finish(episode, seen, Outcome.REFUSED))
+
+    def _finish(self, flight: _Flight, end: Finish) -> Outcome:
+        self.actor.stand_down()
+        self._flight = None
+        self._look_again = Seconds(0.0)
+        match end.outcome:
+            case Outcome.HUNG | Outcome.REFUSED:
+                members = (judged.process.key for judged in flight.kill.members)
+                self._passed_over = self._passed_over.union(members)
+            case Outcome.NOT_ENOUGH if was_in_vain(flight.kill, end.freed, self._machine):
+                self._in_vain += 1
+            case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
+                self._in_vain = 0
+            case Outcome.VANISHED | Outcome.RECEDED:
+                pass
+        self.events.append(account.ended(flight.victim, end, self.actor.mode))
+        return end.outcome
+
+    def _hold(self, hold: Hold, at: Seconds, machine: Machine) -> None:
+        """Told once for each change; going to and fro between the same few is none."""
+        held = (hold.why, hold.assessment.reasons)
+        if at - self._held.get(held, -HELD) >= HELD:
+            self.events.append(account.holding(hold, machine))
+        self._held[held] = at
+
+    def _account(self, kill: Kill, sent: Sent, since: Seconds, machine: Machine) -> Killing:
+        return account.killing(
+            kill,
+            sent,
+            mode=self.actor.mode,
+            policy=self._policy,
+            machine=machine,
+            reaction=Seconds(time.monotonic() - since),
+        )
+
+    def _seen(self, sample: Sample, assessment: Assessment) -> Seen:
+        return Seen(
+            at=sample.at,
+            gone=self.actor.gone(),
+            level=assessment.level,
+            headroom=assessment.headroom,
+            free=Bytes(sample.memory.available + sample.memory.swap_free),
+        )

@@ -1,0 +1,189 @@
+"""Ending processes: signals through pidfds, and the memory of the dying released at once.
+
+A pidfd is opened, then it is made sure who has the pid, then the signal is sent through the pidfd:
+whoever gets the pid later is never hit (pidfd_open(2), pidfd_send_signal(2)).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from queue import SimpleQueue
+from typing import Protocol
+
+from oomguard.episode import Sent
+from oomguard.event import Mode
+from oomguard.plan import Kill
+from oomguard.pressure import Sample
+from oomguard.process import Key, Process
+
+PROCESS_MRELEASE = 448
+"""process_mrelease(2), the same number on every architecture (5.15 and later)."""
+STOPPED = frozenset("Tt")
+"""States in which SIGTERM is not taken before SIGCONT."""
+
+
+class Delivery(StrEnum):
+    """What became of a signal, judged by the victim itself."""
+
+    DELIVERED = "delivered"
+    VANISHED = "vanished"
+    REFUSED = "refused"
+
+
+class Actor(Protocol):
+    """Whoever carries a plan out, or only plays it through."""
+
+    @property
+    def mode(self) -> Mode:
+        """Whether it kills."""
+        ...
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """Descriptors that poll readable once a member exits."""
+        ...
+
+    def signal(self, kill: Kill, sent: Sent) -> Delivery:
+        """Send it to all members; the first time for a plan, aim at them as well."""
+        ...
+
+    def gone(self) -> bool:
+        """All members aimed at have exited."""
+        ...
+
+    def stand_down(self) -> None:
+        """Let go of the members: the episode is over."""
+        ...
+
+    def world(self, sample: Sample) -> Sample:
+        """`sample` as it would be, had this actor's victims died."""
+        ...
+
+    def pretended(self) -> frozenset[Key]:
+        """Victims that it only pretends to have ended."""
+        ...
+
+
+class Killer:
+    """The actor that kills."""
+
+    mode = Mode.ENFORCE
+
+    def __init__(
+        self, kill_cgroup: Callable[[str], None], confirms: Callable[[Process], bool], releaser: Releaser
+    ) -> None:
+        """`confirms`: whether this process is still who was judged, and may still die."""
+        self._kill_cgroup = kill_cgroup
+        self._confirms = confirms
+        self._releaser = releaser
+        self._aimed: list[tuple[Process, int]] = []
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """The pidfds of the members that are left."""
+        return tuple(fd for _, fd in self._aimed)
+
+    def signal(self, kill: Kill, sent: Sent) -> Delivery:
+        """Send it to all members, and release the memory of those that cannot but die."""
+        if not self._aimed:
+            delivery = self._aim(kill)
+            if delivery is not Delivery.DELIVERED:
+                return delivery
+        if sent is Sent.KILL and kill.whole_cgroup is not None:
+            self._kill_cgroup(kill.whole_cgroup)
+        victim = kill.victim.judged.process.key
+        delivery = Delivery.VANISHED
+        for process, fd in self._aimed:
+            outcome = self._send(process, fd, sent)
+            if process.key == victim:
+                delivery = outcome
+        if sent is Sent.KILL:
+            for _, fd in self._aimed:
+                self._releaser.release(fd)
+        return delivery
+
+    def gone(self) -> bool:
+        """A pidfd polls readable once all threads of its process have exited, zombie or not."""
+        if not self._aimed:
+            return True
+        poll = select.poll()
+        for _, fd in self._aimed:
+            poll.register(fd, select.POLLIN)
+        return len(poll.poll(0)) == len(self._aimed)
+
+    def stand_down(self) -> None:
+        """Close the pidfds."""
+        for _, fd in self._aimed:
+            os.close(fd)
+        self._aimed.clear()
+
+    def world(self, sample: Sample) -> Sample:
+        """The sample as it is."""
+        return sample
+
+    def pretended(self) -> frozenset[Key]:
+        """Nobody."""
+        return frozenset()
+
+    def _aim(self, kill: Kill) -> Delivery:
+        """Open a pidfd for each member that is still who it was."""
+        for judged in kill.members:
+            process = judged.process
+            try:
+                fd = os.pidfd_open(process.key.pid)
+            except ProcessLookupError:
+                continue
+            except OSError:
+                if judged is kill.victim.judged:
+                    self.stand_down()
+                    return Delivery.REFUSED
+                continue
+            if self._confirms(process):
+                self._aimed.append((process, fd))
+            else:
+                os.close(fd)
+        if self._aimed and self._aimed[0][0].key == kill.victim.judged.process.key:
+            return Delivery.DELIVERED
+        self.stand_down()
+        return Delivery.VANISHED
+
+    def _send(self, process: Process, fd: int, sent: Sent) -> Delivery:
+        number = signal.SIGKILL if sent is Sent.KILL else signal.SIGTERM
+        try:
+            signal.pidfd_send_signal(fd, number)
+            if number is signal.SIGTERM and process.state in STOPPED:
+                signal.pidfd_send_signal(fd, signal.SIGCONT)
+        except ProcessLookupError:
+            return Delivery.VANISHED
+        except PermissionError:
+            return Delivery.REFUSED
+        return Delivery.DELIVERED
+
+
+class Releaser:
+    """Frees the memory of dying processes at once (process_mrelease(2)).
+
+    On a thread of its own: the call waits for the victim's mmap lock, which may be held for long.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[int] = SimpleQueue()
+        self._syscall = ctypes.CDLL(None, use_errno=True).syscall
+        threading.Thread(target=self._work, name="release", daemon=True).start()
+
+    def release(self, pidfd: int) -> None:
+        """Have the memory of this dying process freed; the caller may close `pidfd` at any time."""
+        self._queue.put(os.dup(pidfd))
+
+    def _work(self) -> None:
+        while True:
+            fd = self._queue.get()
+            # What fails is left to the kernel's own reaping: the process is dying anyway.
+            self._syscall(PROCESS_MRELEASE, fd, 0)
+            os.close(fd)

@@ -1,0 +1,92 @@
+"""`oomguard run`: puts a guard together from what this host has, and says what it lacks."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from dataclasses import replace
+from typing import NoReturn
+
+from oomguard import resident
+from oomguard.companion import Companion
+from oomguard.config import Address, Config, load
+from oomguard.errors import RecordError
+from oomguard.event import Mode
+from oomguard.guard import Guard
+from oomguard.procfs import ProcFS
+from oomguard.record import Writer
+from oomguard.teller import Teller
+from oomguard.trigger import Line, NoTrigger, open_trigger
+from oomguard.units import KIB, Bytes, Seconds
+from oomguard.wakeup import Wakeup
+
+LEAN = (
+    "-ISc",
+    "import sys; sys.path.append(sys.argv[1]); from oomguard.start import main; main(*sys.argv[2:])",
+)
+"""No site module, no environment: the guard itself needs nothing but the standard library."""
+RESERVE = Bytes(128 * KIB)
+"""Held for looks at more processes than there were at the start."""
+DESCRIPTORS = 65536
+"""A pidfd for each member of a scope, and then some."""
+ALARM_STALL = Seconds(0.15)
+ALARM_WINDOW = Seconds(2.0)
+"""A stall of this share wakes the loop from its longest pause."""
+
+
+def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> NoReturn:
+    """Become the guard: this very process, in a fresh interpreter that has loaded nothing else.
+
+    What the command line and its parser took would otherwise stay locked in memory for years. None: as
+    configured; for `metrics`, no exporter. Raises `ConfigError` first, while there is somebody to read it.
+    """
+    load(config)
+    arguments = (config or "", str(mode or ""), str(metrics or ""))
+    packages = os.path.dirname(os.path.dirname(__file__))
+    os.execv(sys.executable, (sys.executable, *LEAN, packages, *arguments))  # noqa: S606 - no shell is meant
+
+
+def main(config: str, mode: str, metrics: str) -> None:
+    """Guard this host until told to stop; the arguments are those of `launch`, "" for None."""
+
+    def configured() -> Config:
+        loaded = load(config or None)
+        return replace(loaded, mode=Mode(mode)) if mode else loaded
+
+    resident.shrink_stacks()
+    procfs = ProcFS()
+    writer, missing = _record(configured().record)
+    companion = Companion(metrics, writer.fd) if metrics else None
+    wakeup = Wakeup()
+    guard = Guard(configured, procfs, writer, Teller(writer.fd, writer.told), wakeup, companion)
+    missing += _alarm(wakeup) + _resident()
+    ballast = resident.hold_arenas(RESERVE)
+    guard.run(missing)
+    del ballast
+
+
+def _record(path: str) -> tuple[Writer, tuple[str, ...]]:
+    """The record at `path`, or one that only the guard's own children see."""
+    try:
+        return Writer.open(path), ()
+    except RecordError as error:
+        return Writer.anonymous(), (f"{error}; only this guard's own helpers can read its record",)
+
+
+def _alarm(wakeup: Wakeup) -> tuple[str, ...]:
+    trigger = open_trigger("/proc/pressure/memory", Line.SOME, ALARM_STALL, ALARM_WINDOW)
+    if isinstance(trigger, NoTrigger):
+        return (f"no alarm for stalls, so they are seen at the next poll: {trigger.why}",)
+    wakeup.add_trigger(trigger.fd)
+    return ()
+
+
+def _resident() -> tuple[str, ...]:
+    """Get ready to work while the host does not; what cannot be had, in words."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, DESCRIPTORS), hard))
+    missing = resident.keep_heap() + resident.exempt() + resident.hurry() + resident.lock()
+    resident.grow_heap(RESERVE)
+    resident.pause_collector()
+    return missing
