@@ -1,0 +1,5 @@
+"""`python -m oomguard`."""
+
+from oomguard.cli import main
+
+raise SystemExit(main())

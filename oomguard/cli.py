@@ -1,0 +1,162 @@
+"""The command line: words in, a function called, an exit code out.
+
+0 well, 1 a finding or a failure, 2 wrong use. What a command prints goes to standard output, messages go
+to standard error. Each command loads only what it needs, which is what keeps the guard itself small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from oomguard.badness import Policy
+from oomguard.config import Address, load, parse_address, record_path
+from oomguard.errors import OomguardError
+from oomguard.event import Mode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except OomguardError as error:
+        sys.stderr.write(f"oomguard: {error}\n".replace("\n", "\noomguard: ").removesuffix("oomguard: "))
+        return 1
+    except BrokenPipeError:
+        # Whoever read us has enough; nothing is left to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="oomguard", description="Ends the right process before a Linux host freezes for want of memory."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = _command(commands, "run", _run, "guard this host")
+    run.add_argument("--dry-run", action="store_true", help="decide everything, signal nobody")
+    run.add_argument(
+        "--metrics",
+        type=_address,
+        metavar="ADDR:PORT",
+        help="serve Prometheus metrics there, from a child process",
+    )
+
+    exporter = _command(
+        commands, "exporter", _exporter, "serve what the guard recorded as Prometheus metrics"
+    )
+    exporter.add_argument("--listen", type=_address, metavar="ADDR:PORT", help="instead of [metrics] listen")
+    exporter.add_argument("--textfile", type=Path, metavar="F", help="write the metrics to F once, and end")
+    exporter.add_argument("--record-fd", type=int, help=argparse.SUPPRESS)
+
+    check = _command(
+        commands, "check", _check, "say whether the configuration is valid, and what is risky in it"
+    )
+    check.add_argument("--print", action="store_true", help="print all of it, defaults included")
+
+    rank = _command(commands, "rank", _rank, "print who would die, in which order")
+    rank.add_argument("--policy", type=Policy, choices=_AVAILABLE, help="instead of [victim] policy")
+    rank.add_argument("-n", type=_count, metavar="N", help="only the first N")
+    rank.add_argument("--json", action="store_true", help="print one JSON document")
+    rank.add_argument("--explain", type=_count, metavar="PID", help="take the badness of one process apart")
+
+    status = _command(commands, "status", _status, "show what the guard sees and does")
+    status.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+_AVAILABLE = (Policy.KERNEL, Policy.CLASSIC)
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    parser.add_argument("--config", metavar="F", help="instead of /etc/oomguard/oomguard.toml")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from oomguard import start
+
+    start.launch(options.config, Mode.DRY_RUN if options.dry_run else None, options.metrics)
+
+
+def _exporter(options: argparse.Namespace) -> int:
+    from oomguard import exporter
+    from oomguard.record import Reader
+
+    if options.record_fd is not None:
+        exporter.serve_for_parent(lambda: Reader.from_fd(os.dup(options.record_fd)), options.listen, parent=0)
+        return 0
+    config = load(options.config)
+
+    def record() -> Reader:
+        return Reader.open(config.record)
+
+    if options.textfile is not None:
+        exporter.write_textfile(record, options.textfile)
+    else:
+        exporter.serve(record, options.listen or config.listen)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from oomguard import check
+    from oomguard.procfs import ProcFS
+
+    command = check.show if options.print else check.check
+    return command(options.config, ProcFS().memory(), sys.stdout, sys.stderr)
+
+
+def _rank(options: argparse.Namespace) -> int:
+    from oomguard import listing, rank
+    from oomguard.procfs import ProcFS
+    from oomguard.units import Pid
+
+    config = load(options.config)
+    policy = options.policy or config.policy
+    host = rank.survey(config, ProcFS())
+    if options.explain is not None:
+        explained = rank.explanation(host, policy, Pid(options.explain))
+        shown = (
+            listing.explanation_as_json(explained)
+            if options.json
+            else listing.explanation_as_table(explained)
+        )
+    else:
+        view = rank.view(host, policy, options.n)
+        shown = listing.as_json(view) if options.json else listing.as_table(view)
+    sys.stdout.write(shown)
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from oomguard import status
+
+    seen = status.look(record_path(options.config))
+    sys.stdout.write(status.document(seen) if options.json else status.words(seen))
+    return 0
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)

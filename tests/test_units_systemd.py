@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[1] / "systemd"
+GUARD = UNITS / "oomguard.service"
+EXPORTER = UNITS / "oomguard-exporter.service"
+
+
+def analyze(*arguments: str) -> str:
+    """What systemd-analyze says, which must be content."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is missing: nobody checks the units")
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def installed(unit: Path, folder: Path) -> str:
+    """The unit as it is after the installation: what it starts is there."""
+    copy = folder / unit.name
+    copy.write_text(re.sub(r"/opt/oomguard/bin/oomguard\b", "/bin/true", unit.read_text()))
+    return str(copy)
+
+
+def test_verify_finds_nothing(tmp_path: Path) -> None:
+    assert analyze("verify", *(installed(unit, tmp_path) for unit in sorted(UNITS.glob("*.service")))) == ""
+
+
+@pytest.mark.parametrize(("unit", "exposure"), [(GUARD, 3.0), (EXPORTER, 2.0)], ids=["guard", "exporter"])
+def test_exposure(unit: Path, exposure: float) -> None:
+    report = analyze("security", "--offline=true", "--no-pager", str(unit))
+    level = re.search(r"Overall exposure level for \S+: (\d+\.\d)", report)
+    assert level is not None, report
+    assert float(level[1]) <= exposure
+
+
+def settings(unit: Path) -> dict[str, str]:
+    """The last value of each key."""
+    return dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Restart", "always"),
+        ("StartLimitIntervalSec", "0"),
+        ("RuntimeDirectoryPreserve", "restart"),
+        ("OOMScoreAdjust", "-1000"),
+        ("OOMPolicy", "continue"),
+        ("NotifyAccess", "all"),
+        ("LimitMEMLOCK", "infinity"),
+        ("Slice", "-.slice"),
+    ],
+)
+def test_what_the_guard_cannot_do_without(key: str, value: str) -> None:
+    assert settings(GUARD)[key] == value
+
+
+@pytest.mark.parametrize("key", ["ProtectControlGroups", "ProtectProc", "ProcSubset", "PrivateUsers"])
+def test_what_would_keep_the_guard_from_its_work(key: str) -> None:
+    assert key not in settings(GUARD)
+
+
+def test_the_guard_may_release_the_memory_of_its_victims() -> None:
+    assert "process_mrelease" in settings(GUARD)["SystemCallFilter"].split()
+
+
+def test_the_exporter_lives_on_without_the_guard() -> None:
+    assert "Requires" not in settings(EXPORTER)
+    assert "BindsTo" not in settings(EXPORTER)
+
+
+def test_the_exporter_has_no_privilege() -> None:
+    assert settings(EXPORTER)["CapabilityBoundingSet"] == ""
+    assert settings(EXPORTER)["DynamicUser"] == "yes"
