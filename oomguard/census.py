@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from oomguard.cgroup import NO_CGROUP
 from oomguard.errors import Gone, Malformed
@@ -103,9 +104,10 @@ class Census:
             self._resolver.close()
 
     def refresh(self) -> None:
-        """Look at the next few processes, once it is time to: in calm only."""
+        """Look at the next few processes, newcomers at once and all others once it is time to."""
         began = time.monotonic()
         self._collect()
+        self._reconsider()
         if not self._ahead:
             if began < self._next_round:
                 return
@@ -117,6 +119,12 @@ class Census:
         del self._ahead[-SLICE:]
         self._spent += time.monotonic() - began
         self._next_round = began + max(ROUND, self._spent / CALM_SHARE)
+
+    def _reconsider(self) -> None:
+        """Judge in full who came since and was judged in haste: while a limit is crossed it matters who it is."""
+        hasty = (entry.key.pid for entry in self._entries.values() if entry.hasty)
+        for pid in tuple(islice(hasty, SLICE)):
+            self._look(pid)
 
     def settle(self, patience: Seconds) -> None:
         """Judge everybody in full; wait for slow names, at most for `patience`. Not for the guard's loop."""
@@ -133,20 +141,32 @@ class Census:
 
     def _look(self, pid: Pid) -> None:
         """Judge a newcomer, or whoever was judged in haste or has changed since."""
+        try:
+            stat = self._procfs.stat(pid)
+        except UNREADABLE:
+            return
+        if stat.kernel_thread:
+            return
         entry = self._entries.get(pid)
-        if entry is not None and not entry.hasty:
-            try:
-                stat = self._procfs.stat(pid)
-            except UNREADABLE:
-                return
-            if stat.key == entry.key and stat.image == entry.image:
-                return
+        if entry is not None and not entry.hasty and (entry.key, entry.image) == (stat.key, stat.image):
+            self._place(entry)
+            return
         process = self._read(pid)
-        if process is None or process.kernel_thread:
+        if process is None:
             return
         entry = self._entry(process)
         entry.verdict = judge(self._rules, entry.subject)
         entry.hasty = False
+
+    def _place(self, entry: _Entry) -> None:
+        """Judge anew whoever was moved to another cgroup, as desktops do with what they have started."""
+        try:
+            membership = self._procfs.membership(entry.key.pid)
+        except UNREADABLE:
+            return
+        if membership.path != entry.subject.cgroup:
+            entry.subject = replace(entry.subject, unit=membership.unit, cgroup=membership.path)
+            entry.verdict = judge(self._rules, entry.subject)
 
     def _read(self, pid: Pid) -> Process | None:
         """None for who has gone, and for whom we cannot judge: one such process must not save the others."""

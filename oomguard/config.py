@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from oomguard.badness import Policy
-from oomguard.documents import read
-from oomguard.errors import ConfigErrors
+from oomguard.documents import Document, find, tables_of
+from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.event import Mode
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
@@ -89,10 +89,20 @@ def load(path: str | os.PathLike[str] | None) -> Config:
     earlier one; its rules follow. Raises `ConfigErrors`, with all that is missing, unreadable, unknown or
     out of range; nothing is half read.
     """
+    documents, problems = read(path)
+    return build(documents, problems)
+
+
+def read(path: str | os.PathLike[str] | None) -> tuple[list[Document], list[ConfigError]]:
+    """The files that `load` builds a configuration from, and why others could not be read."""
     main = os.fspath(path or DEFAULT_PATH)
     files = [main] if path or os.path.lexists(main) else []
-    drop_ins = os.path.join(os.path.dirname(main), "conf.d")
-    settings, tables, problems = read(files, drop_ins)
+    return find(files, os.path.join(os.path.dirname(main), "conf.d"))
+
+
+def build(documents: list[Document], problems: list[ConfigError]) -> Config:
+    """The configuration that `documents` come to; raises `ConfigErrors` for theirs and for `problems`."""
+    settings, tables, misplaced = tables_of(documents)
     rules = list(map(_rule, tables))
     _refuse_duplicates(tables, rules)
     for table in tables[MOST_RULES:]:
@@ -108,10 +118,18 @@ def load(path: str | os.PathLike[str] | None) -> Config:
         listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
     )
     settings.close()
+    problems += misplaced
     problems += [problem for table in (settings, *tables) for problem in table.problems]
     if problems:
         raise ConfigErrors(tuple(problems))
     return config
+
+
+def record_path(path: str | os.PathLike[str] | None) -> str:
+    """[record] path alone, whatever else is wrong: a refused configuration is when people ask the guard."""
+    documents, _ = read(path)
+    settings, _, _ = tables_of(documents)
+    return settings.take("record.path", _absolute, DEFAULTS.record)
 
 
 def parse_address(text: str) -> Address:

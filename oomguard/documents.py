@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 
 from oomguard.errors import ConfigError
 from oomguard.names import quoted
@@ -12,25 +11,36 @@ from oomguard.table import Table
 _LARGEST = 1 << 20
 
 
-def read(files: list[str], folder: str) -> tuple[Table, list[Table], list[ConfigError]]:
-    """`files`, then the *.toml of `folder` in the order of their names.
+Document = tuple[str, dict[str, object]]
+"""A file, and the TOML that it holds."""
 
-    Their settings in one table, where later ones replace earlier ones; a table for each [[rule]]; and why
-    files could not be read.
-    """
-    settings, rules, problems = Table("", folder), list[Table](), list[ConfigError]()
+
+def find(files: list[str], folder: str) -> tuple[list[Document], list[ConfigError]]:
+    """`files`, then the *.toml of `folder` in the order of their names; and why files could not be read."""
+    documents, problems = list[Document](), list[ConfigError]()
     try:
         files = [*files, *_drop_ins(folder)]
     except ConfigError as error:
         problems.append(error)
     for file in files:
         try:
-            document = _document(file)
-            rules += _rule_tables(document.pop("rule", []), file)
+            documents.append((file, _content(file)))
+        except ConfigError as error:
+            problems.append(error)
+    return documents, problems
+
+
+def tables_of(documents: list[Document]) -> tuple[Table, list[Table], list[ConfigError]]:
+    """All settings in one table, the later ones over the earlier; a table for each [[rule]]; problems."""
+    home = documents[0][0] if documents else ""
+    settings, rules, problems = Table("", home), list[Table](), list[ConfigError]()
+    for file, content in documents:
+        try:
+            rules += _rule_tables(content.get("rule", []), file)
         except ConfigError as error:
             problems.append(error)
         else:
-            settings.merge(document, file)
+            settings.merge({key: value for key, value in content.items() if key != "rule"}, file)
     return settings, rules, problems
 
 
@@ -45,7 +55,7 @@ def _drop_ins(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names]
 
 
-def _document(file: str) -> dict[str, object]:
+def _content(file: str) -> dict[str, object]:
     try:
         with open(file, "rb") as stream:
             raw = stream.read(_LARGEST + 1)
@@ -53,6 +63,9 @@ def _document(file: str) -> dict[str, object]:
         raise ConfigError(file, "", f"cannot be read: {error.strerror}") from error
     if len(raw) > _LARGEST:
         raise ConfigError(file, "", f"is larger than {_LARGEST} bytes: that is no configuration")
+    # Not at the top: a guard that was handed its configuration (`start.launch`) needs it at a reload only.
+    import tomllib  # noqa: PLC0415
+
     try:
         return tomllib.loads(raw.decode())
     except UnicodeDecodeError as error:

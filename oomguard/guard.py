@@ -32,6 +32,7 @@ from oomguard.kill import Actor, Killer, Releaser
 from oomguard.phase import Phases
 from oomguard.pressure import Assessment, Figures, Gauge, Phase, Sample, pause
 from oomguard.procfs import ProcFS
+from oomguard.psi import Pressure
 from oomguard.record import Writer
 from oomguard.state import State, Thresholds
 from oomguard.teller import Teller
@@ -50,6 +51,7 @@ class Guard:
 
     def __init__(
         self,
+        config: Config,
         load: Callable[[], Config],
         procfs: ProcFS,
         writer: Writer,
@@ -57,7 +59,7 @@ class Guard:
         wakeup: Wakeup,
         exporter: Companion | None,
     ) -> None:
-        """`load` gives the configuration, now and at each reload; raises `ConfigError`."""
+        """`load` gives another configuration, at each reload; raises `ConfigError`."""
         self._load = load
         self._procfs = procfs
         self._writer = writer
@@ -68,14 +70,16 @@ class Guard:
         self._releaser = Releaser()
         self._events: list[Event] = []
         self._phases = Phases()
-        self._kernel_kills = 0
+        self._pressure: Pressure | None = None
+        self._vmstat = procfs.vmstat()
+        self._kernel_kills = self._vmstat.oom_kill
         self._failure = ""
         self._collect_at = Seconds(0.0)
         self._reload_due = False
         self._started = time.time()
         self._polls = 0
         self._took = self._pause = Seconds(0.0)
-        self._configure(load())
+        self._configure(config)
 
     def _configure(self, config: Config) -> None:
         """Put a configuration in force; what was known of the processes is learnt anew."""
@@ -124,7 +128,6 @@ class Guard:
         sample = self._sample()
         assessment = self._gauge.read(sample)
         self._hunt.rehearse(sample, assessment)
-        self._kernel_kills = sample.vmstat.oom_kill
         self._events += [Degraded(text=text) for text in missing]
         self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
         self._tend(sample.at)
@@ -139,13 +142,13 @@ class Guard:
 
     def _sample(self) -> Sample:
         at = Seconds(time.monotonic())
-        sample = Sample(
-            at=at,
-            memory=self._procfs.memory(),
-            pressure=self._procfs.pressure(),
-            vmstat=self._procfs.vmstat(),
-        )
-        return self._hunt.actor.world(sample)
+        memory, pressure = self._procfs.memory(), self._procfs.pressure()
+        if pressure is None or pressure != self._pressure:
+            # Where nobody has waited since, reclaim has done nothing that counts; and this file is the
+            # dearest of the three.
+            self._vmstat = self._procfs.vmstat()
+        self._pressure = pressure
+        return self._hunt.actor.world(Sample(at=at, memory=memory, pressure=pressure, vmstat=self._vmstat))
 
     def _poll(self) -> None:
         sample = self._sample()

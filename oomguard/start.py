@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import sys
@@ -10,7 +11,8 @@ from typing import NoReturn
 
 from oomguard import resident
 from oomguard.companion import Companion
-from oomguard.config import Address, Config, load
+from oomguard.config import Address, Config, build, load, read
+from oomguard.documents import Document
 from oomguard.errors import RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
@@ -41,29 +43,52 @@ def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> No
     What the command line and its parser took would otherwise stay locked in memory for years. None: as
     configured; for `metrics`, no exporter. Raises `ConfigError` first, while there is somebody to read it.
     """
-    load(config)
-    arguments = (config or "", str(mode or ""), str(metrics or ""))
+    documents, problems = read(config)
+    build(documents, problems)
+    handed = _hand_over(documents)
+    arguments = (str(handed), config or "", str(mode or ""), str(metrics or ""))
     packages = os.path.dirname(os.path.dirname(__file__))
     os.execv(sys.executable, (sys.executable, *LEAN, packages, *arguments))  # noqa: S606 - no shell is meant
 
 
-def main(config: str, mode: str, metrics: str) -> None:
+def main(handed: str, path: str, mode: str, metrics: str) -> None:
     """Guard this host until told to stop; the arguments are those of `launch`, "" for None."""
 
-    def configured() -> Config:
-        loaded = load(config or None)
-        return replace(loaded, mode=Mode(mode)) if mode else loaded
+    def in_mode(config: Config) -> Config:
+        return replace(config, mode=Mode(mode)) if mode else config
 
     resident.shrink_stacks()
     procfs = ProcFS()
-    writer, missing = _record(configured().record)
+    config = in_mode(build(_taken_over(int(handed)), []))
+    writer, missing = _record(config.record)
     companion = Companion(metrics, writer.fd) if metrics else None
     wakeup = Wakeup()
-    guard = Guard(configured, procfs, writer, Teller(writer.fd, writer.told), wakeup, companion)
+    guard = Guard(
+        config,
+        lambda: in_mode(load(path or None)),
+        procfs,
+        writer,
+        Teller(writer.fd, writer.told),
+        wakeup,
+        companion,
+    )
     missing += _alarm(wakeup) + _resident()
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)
     del ballast
+
+
+def _hand_over(documents: list[Document]) -> int:
+    """The documents, already parsed, behind a descriptor that outlives exec: the TOML parser need not."""
+    handed = os.memfd_create("oomguard-config", flags=0)
+    os.write(handed, json.dumps(documents).encode())
+    os.lseek(handed, 0, os.SEEK_SET)
+    return handed
+
+
+def _taken_over(handed: int) -> list[Document]:
+    with os.fdopen(handed) as file:
+        return [(name, content) for name, content in json.load(file)]
 
 
 def _record(path: str) -> tuple[Writer, tuple[str, ...]]:
