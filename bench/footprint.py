@@ -31,17 +31,13 @@ def main() -> None:
         parts = {name(part): part for part in (process, *process.children())}
         before = {title: cpu_seconds(part) for title, part in parts.items()}
         time.sleep(seconds)
-        print(
-            f"Python {platform.python_version()}, {len(psutil.pids())} processes, {seconds:.0f} s in calm\n"
-        )  # noqa: T201
-        print("| process | RSS, KiB | of it private | CPU of a core | major faults |\n|---|---|---|---|---|")  # noqa: T201
+        out(f"Python {platform.python_version()}, {len(psutil.pids())} processes, {seconds:.0f} s in calm\n")
+        out("| process | RSS, KiB | of it private | CPU of a core | major faults |\n|---|---|---|---|---|")
         for title, part in parts.items():
             memory = part.memory_full_info()
             share = (cpu_seconds(part) - before[title]) / seconds
             faults = (Path("/proc") / str(part.pid) / "stat").read_text().rpartition(")")[2].split()[9]
-            print(  # noqa: T201
-                f"| {title} | {memory.rss // KIB} | {memory.uss // KIB} | {share:.3%} | {faults} |"
-            )
+            out(f"| {title} | {memory.rss // KIB} | {memory.uss // KIB} | {share:.3%} | {faults} |")
 
 
 @contextmanager
@@ -71,6 +67,11 @@ def name(part: psutil.Process) -> str:
     return (
         "telling process" if "oomguard.journal" in words else "exporter" if "exporter" in words else "guard"
     )
+
+
+def out(line: str) -> None:
+    """Print one line."""
+    sys.stdout.write(f"{line}\n")
 
 
 def cpu_seconds(part: psutil.Process) -> float:

@@ -36,9 +36,8 @@ LAYERS: dict[str, frozenset[str]] = {
 PURE = ("base", "parsers", "decide", "words")
 PURE_MAY_IMPORT = frozenset(
     {
-        "__future__", "bisect", "collections", "collections.abc", "dataclasses", "enum", "errno",
-        "fnmatch",
-        "functools", "itertools", "json", "math", "operator", "pathlib", "re", "string", "struct", "types", "typing",
+        "__future__", "bisect", "collections", "collections.abc", "dataclasses", "enum", "errno", "fnmatch",
+        "functools", "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing",
         "warnings", "zlib",
     }
 )  # fmt: skip
@@ -67,7 +66,7 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 def imports(module: str) -> set[str]:
     """Every module that `module` imports anywhere, by its full name."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_bytes())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
