@@ -121,10 +121,10 @@ class Census:
         self._next_round = began + max(ROUND, self._spent / CALM_SHARE)
 
     def _reconsider(self) -> None:
-        """Judge in full who came since and was judged in haste: while a limit is crossed it matters who it is."""
-        hasty = (entry.key.pid for entry in self._entries.values() if entry.hasty)
-        for pid in tuple(islice(hasty, SLICE)):
-            self._look(pid)
+        """Judge in full whoever was judged in haste: a newcomer may be the one that memory is short for."""
+        for entry in islice((entry for entry in self._entries.values() if entry.hasty), SLICE):
+            entry.verdict = judge(self._rules, entry.subject)
+            entry.hasty = False
 
     def settle(self, patience: Seconds) -> None:
         """Judge everybody in full; wait for slow names, at most for `patience`. Not for the guard's loop."""

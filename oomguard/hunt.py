@@ -12,10 +12,22 @@ from dataclasses import dataclass, replace
 from oomguard import account, ranking
 from oomguard.badness import Machine, Policy
 from oomguard.census import Census
-from oomguard.episode import Episode, Finish, Outcome, Seen, Sent, Signal, WaitUntil, advance, begin, finish
+from oomguard.episode import (
+    Episode,
+    Finish,
+    Outcome,
+    Seen,
+    Sent,
+    Signal,
+    Stage,
+    WaitUntil,
+    advance,
+    begin,
+    finish,
+)
 from oomguard.event import Event, Killing, Person
 from oomguard.kill import Actor, Delivery
-from oomguard.plan import Hold, HoldReason, Kill, decide, was_in_vain
+from oomguard.plan import Hold, HoldReason, Kill, decide, disappointed_by
 from oomguard.pressure import Assessment, Reason, Sample
 from oomguard.process import Key
 from oomguard.ranking import Exempt, Ranking
@@ -66,7 +78,7 @@ class Hunt:
         self._own = own
         self._flight: _Flight | None = None
         self._passed_over: frozenset[Key] = frozenset()
-        self._in_vain = 0
+        self._disappointment = 0
         self._look_again = Seconds(0.0)
         self._last_look: Ranking | None = None
         self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Seconds] = {}
@@ -75,6 +87,11 @@ class Hunt:
     def in_flight(self) -> bool:
         """An episode is on."""
         return self._flight is not None
+
+    @property
+    def settling(self) -> bool:
+        """The victim has exited, and its memory is awaited."""
+        return self._flight is not None and self._flight.episode.stage is Stage.SETTLING
 
     def watch(self, sample: Sample) -> None:
         """While armed: keep the candidates known, at a bounded share of a CPU."""
@@ -85,12 +102,12 @@ class Hunt:
         """Go the whole way from the look to the plan once, so that nothing is left to load or to grow."""
         for _ in range(LOOKS_HELD):
             machine, found = self._look(sample, assessment.reasons)
-            decide(found, assessment, self._scope, machine, self._in_vain)
+            decide(found, assessment, self._scope, machine, self._disappointment)
         self._look_again = sample.at
 
     def relax(self, sample: Sample) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
-        self._in_vain = 0
+        self._disappointment = 0
         self._passed_over = frozenset()
         self._held = {held: at for held, at in self._held.items() if sample.at - at < HELD}
 
@@ -99,7 +116,7 @@ class Hunt:
         if self._held and sample.at < self._look_again:
             return
         machine, found = self._look(sample, assessment.reasons)
-        plan = decide(found, assessment, self._scope, machine, self._in_vain)
+        plan = decide(found, assessment, self._scope, machine, self._disappointment)
         match plan:
             case Kill():
                 self._kill(plan, sample, machine)
@@ -170,10 +187,10 @@ class Hunt:
             case Outcome.HUNG | Outcome.REFUSED:
                 members = (judged.process.key for judged in flight.kill.members)
                 self._passed_over = self._passed_over.union(members)
-            case Outcome.NOT_ENOUGH if was_in_vain(flight.kill, end.freed, self._machine):
-                self._in_vain += 1
-            case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
-                self._in_vain = 0
+            case Outcome.NOT_ENOUGH:
+                self._disappointment += disappointed_by(flight.kill, end.freed, self._machine)
+            case Outcome.RECOVERED:
+                self._disappointment = 0
             case Outcome.VANISHED | Outcome.RECEDED:
                 pass
         self.events.append(account.ended(flight.victim, end, self.actor.mode))

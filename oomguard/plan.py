@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from oomguard import badness
 from oomguard.badness import Machine
@@ -17,8 +19,11 @@ from oomguard.units import MIB, Bytes, Pages
 RUNNERS_UP = 5
 LEAST_GAIN = Bytes(MIB)
 """A death that frees less is not worth it."""
-PATIENCE = 3
-"""Deaths in vain before the guard stops to kill on."""
+PATIENCE = 12
+IN_VAIN, NOT_ENOUGH = 4, 1
+"""What deaths take of the patience: three that brought nothing back, or a dozen that were not enough."""
+HOPEFUL = 0.05
+"""The share of memory and swap that a death must free to be worth it once the patience is gone."""
 
 
 class HoldReason(StrEnum):
@@ -61,65 +66,80 @@ class Hold:
 Plan = Kill | Hold
 
 
-def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Machine, in_vain: int) -> Plan:
+def decide(
+    ranking: Ranking, assessment: Assessment, scope: Scope, machine: Machine, disappointment: int
+) -> Plan:
     """The plan for a crossed limit: the first candidate whose death frees enough, and what dies with it.
 
-    `in_vain`: how many deaths in a row did not bring back what they should have. After `PATIENCE` of them
-    something else holds the memory, and only a victim that could end the shortage alone is worth a try.
+    `disappointment`: what the deaths so far add up to (`disappointed_by`). Once that is `PATIENCE`, something
+    else holds the memory, and only a victim that could end the shortage alone is worth a try.
     """
-    least = LEAST_GAIN if in_vain < PATIENCE else max(LEAST_GAIN, _shortage(assessment))
-    worthwhile = [one for one in ranking.candidates if gain(one.judged.process, assessment, machine) >= least]
+    least = LEAST_GAIN if disappointment < PATIENCE else max(LEAST_GAIN, _shortage(assessment, machine))
+
+    def is_worth_it(judged: Judged) -> bool:
+        return gain(judged.process, assessment, machine) >= least
+
+    worthwhile = [one for one in ranking.candidates if is_worth_it(one.judged)]
     if not worthwhile:
-        why = HoldReason.FUTILE if ranking.candidates and in_vain >= PATIENCE else _why_nobody(ranking)
+        is_futile = disappointment >= PATIENCE and ranking.candidates
+        why = HoldReason.FUTILE if is_futile else _why_nobody(ranking, is_worth_it)
         return Hold(why=why, spared=ranking.spared, assessment=assessment)
     victim = worthwhile[0]
     scope = victim.judged.verdict.scope or scope
     members, whole = reach(victim, scope, ranking)
+    dying = {judged.process.key for judged in members}
+    others = (one for one in worthwhile if one.judged.process.key not in dying)
     return Kill(
         victim=victim,
         scope=scope,
         members=members,
         whole_cgroup=whole,
-        runners_up=tuple(worthwhile[1 : RUNNERS_UP + 1]),
+        runners_up=tuple(islice(others, RUNNERS_UP)),
         kernel_choice=_kernel_choice(ranking, machine),
         assessment=assessment,
     )
 
 
-def was_in_vain(kill: Kill, freed: Bytes, machine: Machine) -> bool:
-    """The death brought back less than half of what its members held; promises are not among it."""
-    held = sum(_reclaimed_by_death(judged.process) for judged in kill.members) * machine.page_size
-    return freed < held / 2
+def disappointed_by(kill: Kill, freed: Bytes, machine: Machine) -> int:
+    """What a death that was not enough takes of the patience.
+
+    More where less came back than half of what was certain to: memory that others share does not.
+    """
+    certain = sum(_private(judged.process) for judged in kill.members) * machine.page_size
+    return IN_VAIN if freed < certain / 2 else NOT_ENOUGH
 
 
-def _shortage(assessment: Assessment) -> Bytes:
-    """How much is missing to the limit of `term`."""
+def _shortage(assessment: Assessment, machine: Machine) -> Bytes:
+    """How much is missing to the limit of `term`; for a stall, what is sure to make a difference."""
     figures = assessment.figures
     missing = figures.available_limit - figures.available
     if figures.commit_limit and Reason.COMMIT_LIMIT in assessment.reasons:
         missing = max(missing, figures.committed - figures.commit_limit)
-    return Bytes(max(missing, 0))
+    return Bytes(missing) if missing > 0 else Bytes(int(HOPEFUL * machine.total * machine.page_size))
 
 
-def _why_nobody(ranking: Ranking) -> HoldReason:
-    if ranking.candidates:
-        return HoldReason.NOTHING_TO_GAIN
-    if any(one.why is Spared.UNRESOLVED for one in ranking.spared):
+def _why_nobody(ranking: Ranking, is_worth_it: Callable[[Judged], bool]) -> HoldReason:
+    """What stands between the guard and those whose death would help."""
+    reasons = {one.why for one in ranking.spared if is_worth_it(one.judged)}
+    if Spared.UNRESOLVED in reasons:
         return HoldReason.UNRESOLVED
-    return HoldReason.ALL_PROTECTED
+    return HoldReason.ALL_PROTECTED if reasons or not ranking.candidates else HoldReason.NOTHING_TO_GAIN
 
 
 def gain(process: Process, assessment: Assessment, machine: Machine) -> Bytes:
     """The most that ending `process` can bring back: file pages could have been reclaimed without it."""
-    pages = _reclaimed_by_death(process)
-    if process.memory and Reason.COMMIT_LIMIT in assessment.reasons:
-        pages = max(pages, process.memory.private_committed)
+    memory = process.memory
+    if memory is None:
+        return Bytes(0)
+    pages = memory.rss_anon + memory.rss_shmem + memory.swap
+    if Reason.COMMIT_LIMIT in assessment.reasons:
+        pages = max(pages, memory.private_committed)
     return Bytes(pages * machine.page_size)
 
 
-def _reclaimed_by_death(process: Process) -> Pages:
-    memory = process.memory
-    return Pages(memory.rss_anon + memory.rss_shmem + memory.swap) if memory else Pages(0)
+def _private(process: Process) -> Pages:
+    """What nobody else can hold."""
+    return Pages(process.memory.rss_anon + process.memory.swap) if process.memory else Pages(0)
 
 
 def _kernel_choice(ranking: Ranking, machine: Machine) -> Judged | None:

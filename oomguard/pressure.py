@@ -120,7 +120,6 @@ ARMING_STALL = 0.1
 WORST_FILL = 4 << 30
 """Bytes a second at which one process can take memory: no sleep is longer than the way to the limit."""
 LONGEST_PAUSE = Seconds(1.0)
-SHORTEST_PAUSE = Seconds(0.05)
 ARMED_PAUSE = Seconds(0.1)
 NEVER_OVERCOMMIT = 2
 """vm.overcommit_memory, `OVERCOMMIT_NEVER`."""
@@ -215,7 +214,7 @@ def pause(assessment: Assessment) -> Seconds:
         return ARMED_PAUSE
     figures = assessment.figures
     away = (figures.available - figures.available_limit) / WORST_FILL
-    return Seconds(min(max(away, SHORTEST_PAUSE), LONGEST_PAUSE))
+    return Seconds(min(max(away, ARMED_PAUSE), LONGEST_PAUSE))
 
 
 def _distance(value: Bytes, total: Bytes, limit: Limit) -> float:

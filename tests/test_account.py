@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+
+from oomguard import badness
+from oomguard.account import BIGGEST, BY_NATURE, ended, holding, killing, person
+from oomguard.badness import Policy
+from oomguard.episode import Finish, Outcome, Sent
+from oomguard.event import Ended, Mode
+from oomguard.plan import Hold, HoldReason, Kill, decide
+from oomguard.ranking import Judged, Spared
+from oomguard.rules import Scope, Standing
+from oomguard.units import Bytes, Points, Seconds
+from tests.builders import MACHINE, assessment, crowds, judged, mib, pages, process, ranked, using, verdict
+
+NEVER = Standing.NEVER
+AT = assessment()
+
+
+def test_person() -> None:
+    one = replace(process(10, memory=using(3, file=2, shmem=1, swap=7), adj=-17), comm="a\nb")
+    said = replace(verdict(Standing.LAST), rules=("x", "y"))
+    told = person(judged(one, said, unit="a.service"), Points(-5), MACHINE)
+    assert (told.pid, told.starttime, told.uid, told.oom_score_adj) == (10, 100, 1000, -17)
+    assert (told.comm, told.unit) == ("a\nb", "a.service")
+    assert (told.rss, told.swap, told.points) == (mib(6), mib(7), -5)
+    assert (told.standing, told.rules) == (Standing.LAST, ("x", "y"))
+
+
+def test_a_person_without_memory() -> None:
+    told = person(judged(replace(process(10), memory=None)), Points(0), MACHINE)
+    assert (told.rss, told.swap) == (0, 0)
+
+
+def kill(*everybody: Judged) -> Kill:
+    found = decide(ranked(*everybody), AT, Scope.TREE, MACHINE, 0)
+    assert isinstance(found, Kill)
+    return found
+
+
+def test_killing() -> None:
+    found = kill(
+        judged(process(10, 9), verdict(points=500)),
+        judged(process(11, 1, ppid=10)),
+        judged(process(12, 20)),
+        judged(process(13, 90), verdict(NEVER)),
+    )
+    told = killing(
+        found,
+        Sent.KILL,
+        mode=Mode.DRY_RUN,
+        policy=Policy.CLASSIC,
+        machine=MACHINE,
+        reaction=Seconds(0.25),
+    )
+    assert (told.mode, told.sent, told.policy, told.scope) == (
+        Mode.DRY_RUN,
+        Sent.KILL,
+        Policy.CLASSIC,
+        Scope.TREE,
+    )
+    assert (told.reasons, told.level, told.figures) == (AT.reasons, AT.level, AT.figures)
+    assert (told.members, told.reaction) == (2, 0.25)
+    assert (told.victim.pid, told.victim.points) == (10, pages(9) + 500 * (MACHINE.total // 1000))
+    assert [one.pid for one in told.runners_up] == [12]
+    assert told.kernel_choice is not None
+    assert told.kernel_choice.pid == 13
+    assert told.kernel_choice.points == Points(pages(90))
+
+
+def test_killing_without_a_choice_of_the_kernel() -> None:
+    found = replace(kill(judged(process(10))), kernel_choice=None)
+    told = killing(
+        found, Sent.TERM, mode=Mode.ENFORCE, policy=Policy.KERNEL, machine=MACHINE, reaction=Seconds(0)
+    )
+    assert told.kernel_choice is None
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_ended(outcome: Outcome) -> None:
+    victim = person(judged(process(10)), Points(1), MACHINE)
+    finished = Finish(outcome=outcome, freed=Bytes(-4096), took=Seconds(0.5))
+    assert ended(victim, finished, Mode.ENFORCE) == Ended(
+        mode=Mode.ENFORCE, outcome=outcome, victim=victim, freed=Bytes(-4096), took=Seconds(0.5)
+    )
+
+
+def hold(*everybody: Judged) -> Hold:
+    found = decide(ranked(*everybody), AT, Scope.PROCESS, MACHINE, 0)
+    assert isinstance(found, Hold)
+    return found
+
+
+def test_holding() -> None:
+    told = holding(
+        hold(
+            judged(process(1, 99)),
+            judged(process(2, 99, kernel_thread=True)),
+            judged(replace(process(3), memory=None)),
+            judged(replace(process(9), memory=None), verdict(NEVER)),
+            judged(process(10, 5), verdict(NEVER)),
+            judged(process(11, memory=using(1, swap=6)), verdict(NEVER)),
+            judged(process(12, 4, adj=-1000)),
+            judged(process(13, 8), verdict(unresolved=True)),
+            judged(process(14, 5), verdict(NEVER)),
+        ),
+        MACHINE,
+    )
+    assert (told.why, told.reasons, told.level, told.figures) == (
+        HoldReason.UNRESOLVED,
+        AT.reasons,
+        AT.level,
+        AT.figures,
+    )
+    assert dict(told.spared) == {
+        Spared.INIT: 1,
+        Spared.KERNEL_THREAD: 1,
+        Spared.NO_MEMORY: 2,
+        Spared.OOM_SCORE_ADJ: 1,
+        Spared.RULE: 3,
+        Spared.UNRESOLVED: 1,
+    }
+    assert [one.pid for one in told.biggest] == [13, 11, 14]
+    assert told.biggest[0].points == badness.kernel(process(13, 8), MACHINE)
+
+
+def test_holding_with_nobody() -> None:
+    told = holding(hold(), MACHINE)
+    assert (told.spared, told.biggest) == ((), ())
+
+
+@given(crowds())
+def test_laws_of_holding(everybody: tuple[Judged, ...]) -> None:
+    found = ranked(*everybody)
+    told = holding(Hold(why=HoldReason.FUTILE, spared=found.spared, assessment=AT), MACHINE)
+    assert sum(count for _, count in told.spared) == len(found.spared)
+    assert all(count > 0 for _, count in told.spared)
+    named = [one for one in found.spared if one.why not in BY_NATURE]
+    assert len(told.biggest) == min(BIGGEST, len(named))
+
+
+def test_a_spared_zombie_is_no_big_one() -> None:
+    zombie = judged(replace(process(9), memory=None))
+    passed_over = replace(ranked(zombie).spared[0], why=Spared.SELF)
+    told = holding(Hold(why=HoldReason.FUTILE, spared=(passed_over,), assessment=AT), MACHINE)
+    assert [(one.pid, one.rss) for one in told.biggest] == [(9, 0)]

@@ -1,0 +1,565 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from oomguard import census as module
+from oomguard.census import ROUND, SLICE, Census, resolver_for
+from oomguard.procfs import ProcFS
+from oomguard.ranking import Judged
+from oomguard.resolver import Names, Resolver
+from oomguard.rules import NO_RULE, Effect, Field, Rule, Standing, pattern
+from oomguard.units import Pid, Seconds
+from tests.processfolder import FOREIGN, RECORDED, WatchedProcFS, eventually, host, loosen, place, stick
+
+NEVER, ORDINARY, PREFERRED = Standing.NEVER, Standing.ORDINARY, Standing.PREFERRED
+PYTHON = "/usr/bin/python3.11"
+SLEEP = shutil.which("sleep") or "/bin/sleep"
+PR_SET_NAME = 15
+
+
+def rule(effect: Effect = Effect.NEVER, **fields: str) -> Rule:
+    patterns = tuple(pattern(Field(field), text) for field, text in fields.items())
+    return Rule(name="-".join(fields), patterns=patterns, effect=effect)
+
+
+def census_of(procfs: ProcFS, *rules: Rule) -> Census:
+    return Census(procfs, rules, resolver_for(rules, procfs))
+
+
+def of(census: Census, pid: int) -> Judged:
+    return next(one for one in census.take() if one.process.key.pid == pid)
+
+
+def standing(census: Census, pid: int) -> Standing:
+    return of(census, pid).verdict.standing
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A host with two processes."""
+    place(host(tmp_path), 10)
+    place(tmp_path, 11, comm="java", exe="/usr/bin/java", cmdline="java -jar a.jar", uid=7)
+    return tmp_path
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set at will."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_everybody_with_a_verdict(root: Path) -> None:
+    census = census_of(ProcFS(root), rule(exe=PYTHON))
+    one, other = census.take()
+    assert (one.process.key.pid, one.verdict.standing, one.verdict.rules) == (10, NEVER, ("exe",))
+    assert (other.process.key.pid, other.verdict) == (11, NO_RULE)
+    assert one.process.memory is not None
+
+
+def test_a_kernel_thread_needs_no_rule(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED / "2", host(tmp_path) / "proc/2", symlinks=True)
+    procfs = WatchedProcFS(tmp_path)
+    census = census_of(procfs, rule(comm="kthreadd"), rule(cmdline="*"))
+    census.refresh()
+    (only,) = census.take()
+    assert (only.verdict, only.cgroup, only.unit) == (NO_RULE, "/", None)
+    assert not procfs.reads
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [("/system.slice/a.service", "a.service"), ("/user.slice", None)],
+)
+def test_places(root: Path, cgroup: str, unit: str | None) -> None:
+    place(root, 10, cgroup=cgroup)
+    one = of(census_of(ProcFS(root)), 10)
+    assert (one.cgroup, one.unit) == (cgroup, unit)
+
+
+def test_a_program_that_was_replaced_keeps_its_protection(root: Path) -> None:
+    place(root, 10, exe=f"{PYTHON} (deleted)")
+    assert standing(census_of(ProcFS(root), rule(exe=PYTHON)), 10) is NEVER
+
+
+def test_calm_notices_a_move_to_another_cgroup(root: Path, clock: list[float]) -> None:
+    place(root, 10, cgroup="/shell.scope")
+    census = census_of(ProcFS(root), rule(cgroup="/shell.scope"), rule(Effect.PREFER, unit="app.scope"))
+    census.refresh()
+    assert standing(census, 10) is NEVER
+    place(root, 10, cgroup="/app.scope")
+    clock[0] += 1e6
+    census.refresh()
+    moved = of(census, 10)
+    assert (moved.cgroup, moved.unit, moved.verdict.rules) == ("/app.scope", "app.scope", ("unit",))
+
+
+def test_names_are_learnt_once(root: Path) -> None:
+    procfs = WatchedProcFS(root)
+    census = census_of(procfs, rule(exe=PYTHON))
+    first = census.take()
+    learnt = procfs.reads.copy()
+    assert (learnt["exe"], learnt["membership"]) == (2, 2)
+    assert census.take() == first
+    assert procfs.reads == learnt
+    census.refresh()
+    assert census.take() == first
+    assert procfs.reads["exe"] == 2
+
+
+@pytest.mark.parametrize("before", [PYTHON, "/bin/x"])
+@pytest.mark.parametrize("after", [PYTHON, "/bin/x"])
+@pytest.mark.parametrize("what", ["exec", "another user", "another process"])
+def test_whoever_changes_is_judged_anew(root: Path, before: str, after: str, what: str) -> None:
+    place(root, 10, exe=before)
+    census = census_of(ProcFS(root), rule(exe=PYTHON))
+    assert (standing(census, 10) is NEVER) == (before == PYTHON)
+    match what:
+        case "exec":
+            place(root, 10, exe=after, code=4096)
+        case "another user":
+            place(root, 10, exe=after, uid=5)
+        case _:
+            place(root, 10, exe=after, started=999_999)
+    assert (standing(census, 10) is NEVER) == (after == PYTHON)
+
+
+@pytest.mark.parametrize("what", ["exec", "another process"])
+def test_calm_notices_changes(root: Path, clock: list[float], what: str) -> None:
+    """Those that the kill path can only glance at: a `re:` expression is left to calm."""
+    census = census_of(ProcFS(root), rule(exe=f"re:{PYTHON}"))
+    assert of(census, 10).verdict.unresolved
+    census.refresh()
+    assert standing(census, 10) is NEVER
+    if what == "exec":
+        place(root, 10, exe="/bin/x", code=4096)
+    else:
+        place(root, 10, exe="/bin/x", started=999_999)
+    clock[0] += 1e6
+    census.refresh()
+    assert of(census, 10).verdict == NO_RULE
+
+
+@pytest.mark.parametrize(
+    ("change", "may_die"),
+    [
+        pytest.param({}, True, id="the same"),
+        pytest.param({"started": 999_999}, False, id="another process"),
+        pytest.param({"code": 4096}, True, id="exec of another program"),
+        pytest.param({"code": 4096, "exe": "/bin/protected"}, False, id="exec of a protected one"),
+        pytest.param({"code": 4096, "cgroup": "/perhaps"}, False, id="exec of one that may be protected"),
+        pytest.param(None, False, id="gone"),
+    ],
+)
+def test_confirms(root: Path, change: dict[str, object] | None, may_die: bool) -> None:
+    rules = rule(exe="/bin/protected"), rule(exe="re:.*", cgroup="/perhaps")
+    census = census_of(ProcFS(root), *rules)
+    census.refresh()
+    one = of(census, 10).process
+    if change is None:
+        shutil.rmtree(root / "proc/10")
+    else:
+        place(root, 10, **change)  # type: ignore[arg-type]  # each as its parametrization says
+    assert census.confirms(one) is may_die
+
+
+def test_who_goes_while_it_is_confirmed(root: Path) -> None:
+    census = census_of(ProcFS(root))
+    one = of(census, 10).process
+    place(root, 10, code=4096)
+    (root / "proc/10/status").unlink()
+    assert not census.confirms(one)
+
+
+def test_feigned_execs_are_not_waited_for_any_more(root: Path) -> None:
+    census = Census(ProcFS(root), (rule(cmdline="*"),), Scripted())
+    unresolved = []
+    for code in range(module.MANY_IMAGES + 2):
+        place(root, 10, code=4096 * (code + 1))
+        unresolved.append(of(census, 10).verdict.unresolved)
+    assert unresolved == [True] * module.MANY_IMAGES + [False] * 2
+
+
+def test_calm_judges_once(root: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    procfs = WatchedProcFS(root)
+    census = census_of(procfs, rule(exe="re:.*"))
+    census.refresh()
+    clock[0] += 1e6
+    monkeypatch.setattr(procfs, "process", lambda pid: pytest.fail(f"{pid} is looked at again"))
+    census.refresh()
+
+
+def test_expressions_wait_for_calm(root: Path) -> None:
+    census = census_of(ProcFS(root), rule(exe="re:.*java"), rule(Effect.PREFER, exe="re:.*python.*"))
+    hasty = of(census, 11).verdict
+    assert (hasty.standing, hasty.unresolved) == (ORDINARY, True)
+    census.refresh()
+    assert [one.verdict.standing for one in census.take()] == [PREFERRED, NEVER]
+    assert not any(one.verdict.unresolved for one in census.take())
+
+
+def test_newcomers_do_not_wait_for_the_next_round(root: Path, clock: list[float]) -> None:
+    """Memory may be short for one of them: spared for too long, somebody else dies in its place."""
+    census = census_of(ProcFS(root), rule(exe="re:/opt/.*"))
+    census.refresh()
+    place(root, 12, exe="/tmp/hog")
+    assert of(census, 12).verdict.unresolved
+    clock[0] += 0.05
+    census.refresh()
+    assert of(census, 12).verdict == NO_RULE
+
+
+def test_a_census_that_is_closed_leaves_no_thread(root: Path) -> None:
+    before = threading.active_count()
+    census = census_of(ProcFS(root), rule(user="root"))
+    census.close()
+    assert eventually(lambda: threading.active_count() == before)
+    census_of(ProcFS(root)).close()
+
+
+def test_globs_do_not_wait(root: Path) -> None:
+    census = census_of(ProcFS(root), rule(exe="*/java"))
+    assert standing(census, 11) is NEVER
+
+
+@pytest.mark.parametrize("fields", [{"cmdline": "*a.jar"}, {"user": "root"}])
+def test_slow_names_are_read_by_the_resolver_alone(root: Path, fields: dict[str, str]) -> None:
+    procfs = WatchedProcFS(root)
+    census = census_of(procfs, rule(Effect.NEVER, **fields))
+    assert [one.verdict.unresolved for one in census.take()] == [True, True]
+
+    def settled() -> bool:
+        census.refresh()
+        return not any(one.verdict.unresolved for one in census.take())
+
+    assert eventually(settled)
+    protected = {10: "user", 11: "cmdline"}
+    for one in census.take():
+        matches = protected[one.process.key.pid] in fields
+        assert one.verdict.standing is (NEVER if matches else ORDINARY)
+    assert procfs.readers == {"resolve"}
+    assert procfs.reads["cmdline"] == 2
+
+
+def test_without_a_rule_on_them_no_command_line_is_read(root: Path) -> None:
+    procfs = WatchedProcFS(root)
+    census = census_of(procfs, rule(exe="re:.*"), rule(comm="*"), rule(unit="a*"), rule(cgroup="/*"))
+    census.settle(Seconds(0.0))
+    census.refresh()
+    census.take()
+    assert procfs.reads["cmdline"] == 0
+
+
+@pytest.mark.parametrize("field", Field)
+def test_a_resolver_where_a_rule_needs_one(field: Field) -> None:
+    found = resolver_for((rule(Effect.NEVER, **{field: "x"}),), ProcFS())
+    assert (found is not None) == (field in {Field.USER, Field.CMDLINE})
+
+
+def test_no_rules_no_resolver() -> None:
+    assert resolver_for((), ProcFS()) is None
+
+
+def test_a_command_line_that_never_comes(root: Path) -> None:
+    """Its process is spared where a rule might protect it; neither `take` nor `refresh` waits."""
+    place(root, 12, exe="/bin/x")
+    census = census_of(ProcFS(root), rule(cmdline="*a.jar", exe="/usr/*"), rule(Effect.PREFER, cmdline="*"))
+    stuck = stick(root, 11)
+    census.refresh()
+    assert [one.verdict.unresolved for one in census.take()] == [True, True, False]
+    census.settle(Seconds(0.05))
+    assert of(census, 11).verdict.unresolved
+    loosen(stuck)
+
+
+def test_settle_waits_for_slow_names(root: Path) -> None:
+    census = census_of(ProcFS(root), rule(cmdline="*a.jar"))
+    census.settle(Seconds(10.0))
+    verdicts = [one.verdict for one in census.take()]
+    assert [one.standing for one in verdicts] == [ORDINARY, NEVER]
+    assert not any(one.unresolved for one in verdicts)
+
+
+def test_settle_does_not_wait_for_who_has_gone(root: Path) -> None:
+    procfs = ProcFS(root)
+    census = census_of(procfs, rule(cmdline="*a.jar"))
+    (root / "proc/11/cmdline").unlink()
+    census.take()
+    shutil.rmtree(root / "proc/11")
+    census.settle(Seconds(60.0))
+    assert standing(census, 10) is ORDINARY
+
+
+class Scripted(Resolver):
+    """A resolver that finds what it is told to."""
+
+    def __init__(self) -> None:
+        self.answers: list[Names] = []
+
+    def ask(self, *_: object) -> None:
+        """Nothing is found by itself."""
+
+    def found(self) -> tuple[Names, ...]:
+        answers, self.answers = tuple(self.answers), []
+        return answers
+
+
+@pytest.mark.parametrize(
+    ("change", "unresolved"),
+    [({}, False), ({"uid": 5}, True), ({"code": 4096}, True), ({"started": 999_999}, True)],
+    ids=["the same", "another user", "exec", "another process"],
+)
+def test_names_that_come_too_late(root: Path, change: dict[str, int], unresolved: bool) -> None:
+    procfs, resolver = ProcFS(root), Scripted()
+    census = Census(procfs, (rule(user="root"),), resolver)
+    before = of(census, 10).process
+    place(root, 10, **change)  # type: ignore[arg-type]  # none of them is a name
+    census.take()
+    resolver.answers.append(
+        Names(key=before.key, image=before.image, uid=before.uid, user="root", cmdline="x")
+    )
+    census.refresh()
+    assert of(census, 10).verdict.unresolved is unresolved
+    assert standing(census, 10) is (ORDINARY if unresolved else NEVER)
+
+
+def test_names_of_who_was_forgotten(root: Path) -> None:
+    procfs, resolver = ProcFS(root), Scripted()
+    census = Census(procfs, (rule(user="root"),), resolver)
+    one = of(census, 11).process
+    shutil.rmtree(root / "proc/11")
+    census.refresh()
+    resolver.answers.append(Names(key=one.key, image=one.image, uid=one.uid, user="root", cmdline="x"))
+    census.refresh()
+    assert [one.process.key.pid for one in census.take()] == [10]
+
+
+class Vanishing(ProcFS):
+    """Lists one who has gone since."""
+
+    def pids(self) -> list[Pid]:
+        return [*super().pids(), Pid(4_000_000)]
+
+
+def test_who_has_gone_is_skipped(root: Path) -> None:
+    census = census_of(Vanishing(root), rule(exe="re:.*"))
+    for _ in range(2):
+        census.refresh()
+        census.settle(Seconds(0.0))
+        assert [one.process.key.pid for one in census.take()] == [10, 11]
+
+
+def test_who_goes_between_two_looks(root: Path, clock: list[float]) -> None:
+    census = census_of(ProcFS(root), rule(exe="re:.*"))
+    census.refresh()
+    (root / "proc/11/stat").unlink()
+    clock[0] += 1e6
+    census.refresh()
+    assert [one.process.key.pid for one in census.take()] == [10]
+
+
+def test_who_is_worded_oddly_is_skipped(root: Path) -> None:
+    (root / "proc/11/stat").write_text("11 nonsense\n")
+    (root / "proc/10/cgroup").write_text("nonsense\n")
+    (only,) = census_of(ProcFS(root), rule(exe=PYTHON)).take()
+    assert (only.process.key.pid, only.cgroup, only.verdict) == (10, "/", NO_RULE)
+
+
+def test_calm_looks_at_so_many_at_once(tmp_path: Path, clock: list[float]) -> None:
+    host(tmp_path)
+    for pid in range(100, 100 + SLICE + 10):
+        place(tmp_path, pid)
+    procfs = WatchedProcFS(tmp_path)
+    census = census_of(procfs)
+    census.refresh()
+    assert procfs.reads["exe"] == SLICE
+    clock[0] += 1
+    census.refresh()
+    assert procfs.reads["exe"] == SLICE + 10
+    place(tmp_path, 99)
+    clock[0] += ROUND - 0.001
+    census.refresh()
+    assert procfs.reads["exe"] == SLICE + 10
+    clock[0] += 0.001
+    for _ in range(2):
+        census.refresh()
+    assert procfs.reads["exe"] == SLICE + 11
+
+
+def test_calm_costs_no_more_than_its_share(
+    root: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    procfs = WatchedProcFS(root)
+    census = census_of(procfs)
+    stat = procfs.process
+    monkeypatch.setattr(procfs, "process", lambda pid: (clock.__setitem__(0, clock[0] + 0.1), stat(pid))[1])
+    began = clock[0]
+    census.refresh()
+    assert clock[0] == pytest.approx(began + 0.2)
+    place(root, 12)
+    clock[0] = began + 0.2 / module.CALM_SHARE - 1
+    census.refresh()
+    assert procfs.reads["exe"] == 2
+    clock[0] += 2
+    census.refresh()
+    assert procfs.reads["exe"] == 3
+
+
+def test_who_has_gone_is_forgotten(root: Path, clock: list[float]) -> None:
+    """Or a guard that runs for years would remember everybody."""
+    procfs = WatchedProcFS(root)
+    census = census_of(procfs)
+    census.refresh()
+    kept = (root / "proc/11").rename(root / "kept")
+    clock[0] += 1e6
+    census.refresh()
+    kept.rename(root / "proc/11")
+    census.take()
+    assert procfs.reads["exe"] == 3
+
+
+@pytest.mark.parametrize(
+    ("comm", "exe", "namespace", "expected"),
+    [
+        pytest.param("sshd", "/usr/sbin/sshd", None, {"exe", "comm"}, id="who it says"),
+        pytest.param("sshd", "/bin/x", None, set(), id="renamed"),
+        pytest.param("sshd", None, None, set(), id="no executable"),
+        pytest.param("x", "/usr/sbin/sshd", None, {"exe"}, id="renamed away"),
+        pytest.param("sshd", "/usr/sbin/sshd", FOREIGN, set(), id="in a user namespace"),
+    ],
+)
+def test_made_up_names_earn_nothing(
+    root: Path, comm: str, exe: str | None, namespace: str | None, expected: set[str]
+) -> None:
+    if namespace is None:
+        place(root, 10, comm=comm, exe=exe)
+    else:
+        place(root, 10, comm=comm, exe=exe, namespace=namespace)
+    census = census_of(ProcFS(root), rule(comm="sshd"), rule(exe="/usr/sbin/sshd"))
+    assert set(of(census, 10).verdict.rules) == expected
+
+
+def test_a_name_longer_than_the_kernel_keeps(root: Path) -> None:
+    place(root, 10, comm="systemd-resolve", exe="/lib/systemd/systemd-resolved")
+    assert standing(census_of(ProcFS(root), rule(comm="systemd-resolve")), 10) is NEVER
+
+
+def test_capabilities_count_at_home_only(root: Path) -> None:
+    place(root, 10, cap_effective=0xFF)
+    place(root, 11, cap_effective=0xFF, namespace=FOREIGN)
+    census = census_of(ProcFS(root))
+    for _ in range(2):
+        assert [one.process.cap_effective for one in census.take()] == [0xFF, 0]
+
+
+class OnlyThese(ProcFS):
+    """The host, as far as it is ours."""
+
+    def __init__(self, *pids: int) -> None:
+        super().__init__()
+        self._pids = sorted(map(Pid, pids))
+
+    def pids(self) -> list[Pid]:
+        return self._pids
+
+
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of ours, ended afterwards."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def go_on(child: subprocess.Popen[bytes]) -> None:
+    assert child.stdin is not None
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+
+
+def runs(pid: int, exe: str) -> bool:
+    return os.readlink(f"/proc/{pid}/exe") == exe  # as the kernel spells it
+
+
+def test_a_real_process_by_its_own_name() -> None:
+    with running(SLEEP, "60") as child:
+        exe = os.path.realpath(SLEEP)
+        assert eventually(lambda: runs(child.pid, exe))
+        assert standing(census_of(OnlyThese(child.pid), rule(comm="sleep", exe=exe)), child.pid) is NEVER
+
+
+RENAMED = f"""
+import ctypes, sys
+ctypes.CDLL(None).prctl({PR_SET_NAME}, b"sshd", 0, 0, 0)
+sys.stdin.read()
+"""
+
+
+def test_a_real_process_that_renames_itself() -> None:
+    with running(sys.executable, "-c", RENAMED) as child:
+        procfs = OnlyThese(child.pid)
+        assert eventually(lambda: procfs.stat(Pid(child.pid)).comm == "sshd")
+        one = of(census_of(procfs, rule(comm="sshd"), rule(Effect.LAST, comm="ssh*")), child.pid)
+        assert (one.process.comm, one.verdict) == ("sshd", NO_RULE)
+
+
+def test_a_rename_takes_nothing_away() -> None:
+    """Whoever is protected by the executable's path stays so by any name."""
+    with running(sys.executable, "-c", f"input(){RENAMED}") as child:
+        procfs, exe = OnlyThese(child.pid), os.path.realpath(sys.executable)
+        assert eventually(lambda: runs(child.pid, exe))
+        census = census_of(procfs, rule(exe=exe))
+        assert standing(census, child.pid) is NEVER
+        go_on(child)
+        assert eventually(lambda: procfs.stat(Pid(child.pid)).comm == "sshd")
+        assert standing(census, child.pid) is NEVER
+
+
+def test_a_real_exec() -> None:
+    with running("/bin/sh", "-c", f"read go; exec {SLEEP} 60") as child:
+        shell, sleep = os.path.realpath("/bin/sh"), os.path.realpath(SLEEP)
+        assert eventually(lambda: runs(child.pid, shell))
+        census = census_of(OnlyThese(child.pid), rule(exe=shell), rule(Effect.PREFER, exe=sleep))
+        before = of(census, child.pid)
+        assert before.verdict.standing is NEVER
+        go_on(child)
+        assert eventually(lambda: runs(child.pid, sleep))
+        assert standing(census, child.pid) is PREFERRED
+
+
+def test_anyone_may_mount_anything_in_a_user_namespace(tmp_path: Path) -> None:
+    database = tmp_path / "database"
+    shutil.copy(SLEEP, database)
+    protecting = rule(exe=str(database)), rule(Effect.LAST, comm="database")
+    with running(str(database), "60") as child:
+        assert eventually(lambda: runs(child.pid, str(database)))
+        assert standing(census_of(OnlyThese(child.pid), *protecting), child.pid) is NEVER
+    script = f"mount --bind {SLEEP} {database} && exec {database} 60"
+    with running("unshare", "-Urm", "sh", "-c", script) as child:
+        if not eventually(lambda: not Path(f"/proc/{child.pid}").exists() or runs(child.pid, str(database))):
+            pytest.skip("no user namespaces here")
+        if not Path(f"/proc/{child.pid}").exists():
+            pytest.skip("no user namespaces here")
+        one = of(census_of(OnlyThese(child.pid), *protecting), child.pid)
+        assert one.verdict == NO_RULE
+        assert one.process.cap_effective == 0
+        assert ProcFS().process(Pid(child.pid)).cap_effective != 0
+
+
+def test_this_very_process_is_at_home() -> None:
+    """Also within a container, where init's namespace may not be read."""
+    exe = os.path.realpath(sys.executable)
+    assert standing(census_of(ProcFS(), rule(exe=exe)), os.getpid()) is NEVER

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomguard.ranking import Judged
+from oomguard.rules import Scope, Standing
+from oomguard.scope import reach
+from tests.builders import crowds, judged, process, ranked, verdict
+
+NEVER, LAST, PREFERRED = Standing.NEVER, Standing.LAST, Standing.PREFERRED
+SERVICE = "/system.slice/a.service"
+
+
+def taken(scope: Scope, everybody: tuple[Judged, ...], victim: int = 10) -> tuple[list[int], str | None]:
+    found = ranked(*everybody)
+    one = next(one for one in found.candidates if one.judged.process.key.pid == victim)
+    members, whole = reach(one, scope, found)
+    assert members[0] is one.judged
+    return sorted(member.process.key.pid for member in members), whole
+
+
+FAMILY = (
+    judged(process(10)),
+    judged(process(11, ppid=10)),
+    judged(process(12, ppid=11), verdict(NEVER)),
+    judged(process(13, ppid=12)),
+    judged(process(14)),
+    judged(process(15, ppid=10), verdict(LAST)),
+    judged(process(16, ppid=10), verdict(PREFERRED)),
+)
+
+
+@pytest.mark.parametrize(
+    ("victim", "pids"),
+    [(10, [10, 11, 13, 16]), (11, [11, 13]), (14, [14]), (15, [15]), (13, [13])],
+    ids=["over a spared child", "down", "alone", "leaf", "never up"],
+)
+def test_tree(victim: int, pids: list[int]) -> None:
+    assert taken(Scope.TREE, FAMILY, victim) == (pids, None)
+
+
+def test_process_is_nobody_else() -> None:
+    assert taken(Scope.PROCESS, FAMILY) == ([10], None)
+
+
+@pytest.mark.parametrize("standing", [LAST, PREFERRED])
+def test_the_last_take_along_whom_they_please(standing: Standing) -> None:
+    family = (judged(process(10), verdict(standing)), judged(process(11, ppid=10), verdict(LAST)))
+    assert taken(Scope.TREE, family) == ([10, 11] if standing is LAST else [10], None)
+
+
+def test_the_preferred_take_along_the_ordinary() -> None:
+    family = (judged(process(10), verdict(PREFERRED)), judged(process(11, ppid=10)))
+    assert taken(Scope.TREE, family) == ([10, 11], None)
+
+
+def test_a_tree_that_bites_its_tail() -> None:
+    """Listings are not of one instant: a reused pid can close a circle."""
+    circle = (judged(process(10, ppid=11)), judged(process(11, ppid=10)), judged(process(12, ppid=12)))
+    assert taken(Scope.TREE, circle) == ([10, 11], None)
+
+
+@pytest.mark.parametrize("scope", [Scope.GROUP, Scope.SESSION])
+@pytest.mark.parametrize(
+    ("number", "pids"), [(30, [10, 11]), (2, [10, 11]), (1, [10]), (0, [10])], ids=["30", "2", "1", "0"]
+)
+def test_group_and_session(scope: Scope, number: int, pids: list[int]) -> None:
+    def member(pid: int) -> Judged:
+        if scope is Scope.GROUP:
+            return judged(process(pid, pgid=number))
+        return judged(process(pid, sid=number))
+
+    everybody = (
+        member(10),
+        member(11),
+        judged(process(12, pgid=40, sid=40)),
+        judged(process(13, pgid=number, sid=number, adj=-1000)),
+    )
+    assert taken(scope, everybody) == (pids, None)
+
+
+def placed(*cgroups: str) -> tuple[Judged, ...]:
+    return tuple(judged(process(10 + n), cgroup=cgroup) for n, cgroup in enumerate(cgroups))
+
+
+@pytest.mark.parametrize(
+    ("scope", "cgroups", "expected"),
+    [
+        pytest.param(Scope.CGROUP, ("/a", "/a/b", "/c"), ([10, 11], "/a"), id="with what is below"),
+        pytest.param(Scope.CGROUP, ("/a/b", "/a", "/a/b"), ([10, 12], "/a/b"), id="not what is above"),
+        pytest.param(Scope.CGROUP, ("/a", "/ab"), ([10], "/a"), id="not who has a longer name"),
+        pytest.param(Scope.CGROUP, ("/", "/", "/a"), ([10], None), id="the root is nobody's scope"),
+        pytest.param(Scope.UNIT, (SERVICE, f"{SERVICE}/w", "/b"), ([10, 11], SERVICE), id="unit"),
+        pytest.param(Scope.UNIT, (f"{SERVICE}/w", SERVICE), ([10, 11], SERVICE), id="from inside of it"),
+        pytest.param(
+            Scope.UNIT,
+            ("/u.service/app.slice/x.scope/y", "/u.service/app.slice/x.scope", "/u.service/app.slice"),
+            ([10, 11], "/u.service/app.slice/x.scope"),
+            id="the user's own",
+        ),
+        pytest.param(Scope.UNIT, ("/user.slice", "/user.slice"), ([10], None), id="in no unit"),
+        pytest.param(Scope.UNIT, ("/", "/"), ([10], None), id="in no cgroup"),
+    ],
+)
+def test_cgroup_and_unit(scope: Scope, cgroups: tuple[str, ...], expected: tuple[list[int], str]) -> None:
+    assert taken(scope, placed(*cgroups)) == expected
+
+
+@pytest.mark.parametrize("scope", [Scope.CGROUP, Scope.UNIT])
+@pytest.mark.parametrize(
+    "spared",
+    [
+        judged(process(12), verdict(NEVER), cgroup=f"{SERVICE}/x"),
+        judged(process(12), verdict(LAST), cgroup=SERVICE),
+        judged(process(12), verdict(unresolved=True), cgroup=SERVICE),
+        judged(process(12, adj=-1000), cgroup=SERVICE),
+    ],
+    ids=["never", "last", "unresolved", "-1000"],
+)
+def test_a_cgroup_with_somebody_spared_is_not_killed_whole(scope: Scope, spared: Judged) -> None:
+    assert taken(scope, (*placed(SERVICE, SERVICE), spared)) == ([10, 11], None)
+
+
+@given(crowds(), st.sampled_from(Scope))
+def test_laws_of_the_scope(everybody: tuple[Judged, ...], scope: Scope) -> None:
+    found = ranked(*everybody)
+    killable = [one.judged for one in found.candidates]
+    for victim in found.candidates:
+        members, whole = reach(victim, scope, found)
+        assert members[0] is victim.judged
+        assert len({member.process.key for member in members}) == len(members)
+        assert all(member in killable for member in members)
+        if victim.judged.verdict.standing is not LAST:
+            assert all(member.verdict.standing is not LAST for member in members)
+        if whole is not None:
+            assert whole != "/"
+            inside = [one for one in everybody if (one.cgroup + "/").startswith(whole + "/")]
+            assert {one.process.key for one in inside} == {one.process.key for one in members}
