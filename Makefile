@@ -53,12 +53,12 @@ clean:
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(call debian,$(RUN_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --use-pep517 --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/ready: $(VENV)/installed
 	$(call debian,$(TEST_PACKAGES))
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .[test]
+	$(BIN)/pip install --quiet --use-pep517 --disable-pip-version-check --constraint constraints.txt --editable .[test]
 	touch $@
 
 # Installs what is missing, and says what to do where that takes another user.

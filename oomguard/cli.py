@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from oomguard import __version__
 from oomguard.badness import Policy
 from oomguard.config import Address, load, parse_address, record_path
 from oomguard.errors import OomguardError
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="oomguard", description="Ends the right process before a Linux host freezes for want of memory."
     )
+    parser.add_argument("--version", action="version", version=f"oomguard {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = _command(commands, "run", _run, "guard this host")

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate, chain
 from pathlib import Path
 from socketserver import TCPServer
@@ -25,7 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from oomguard import metrics
+from oomguard import __version__, metrics
 from oomguard.config import Address
 from oomguard.counters import Distribution
 from oomguard.errors import OomguardError, RecordError
@@ -58,7 +57,7 @@ class RecordCollector(Collector):
             f"{PREFIX}up", "Whether a guard runs and its record can be read.", problem is None
         )
         build = GaugeMetricFamily(f"{PREFIX}build_info", "The version of the exporter.", labels=("version",))
-        build.add_metric((_version(),), 1)
+        build.add_metric((__version__,), 1)
         yield build
         yield from families
 
@@ -148,6 +147,8 @@ def relinquish() -> None:
 
 def _serve(server: Server) -> None:
     relinquish()
+    host, port = server.server_address[:2]
+    sys.stderr.write(f"oomguard exporter: metrics on http://{Address(host=str(host), port=port)}/metrics\n")
     with server, suppress(KeyboardInterrupt):
         server.serve_forever()
 
@@ -162,13 +163,6 @@ def _registry(source: Source) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(RecordCollector(source))
     return registry
-
-
-def _version() -> str:
-    try:
-        return version("oomguard")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _record_age(seconds: Seconds) -> Metric:

@@ -16,6 +16,7 @@ from oomguard.companion import Companion
 from oomguard.config import Config
 from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
 from oomguard.dryrun import DryRun
+from oomguard.episode import Outcome
 from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
@@ -155,8 +156,7 @@ class Guard:
         assessment = self._gauge.read(sample)
         hunt, acting = self._hunt, self._hunt.in_flight
         if acting:
-            if hunt.follow(sample, assessment) is not None:
-                self._gauge.restart()
+            self._follow(sample, assessment)
         elif assessment.reasons:
             hunt.act(sample, assessment)
         if acting is not hunt.in_flight:
@@ -166,6 +166,14 @@ class Guard:
             self._rest(sample, assessment)
         self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
         self._publish(sample, assessment)
+
+    def _follow(self, sample: Sample, assessment: Assessment) -> None:
+        """The stall that a victim caused is forgotten once it has exited: what comes next is another's."""
+        was_settling = self._hunt.settling
+        outcome = self._hunt.follow(sample, assessment)
+        has_exited = self._hunt.settling or outcome in (Outcome.RECOVERED, Outcome.NOT_ENOUGH)
+        if has_exited and not was_settling:
+            self._gauge.restart()
 
     def _note(self, sample: Sample, assessment: Assessment) -> None:
         """What happened to the loop and to the host since the last poll."""
@@ -214,6 +222,8 @@ class Guard:
             self._events.append(LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=str(error)))
             return
         self._hunt.census.close()
+        # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
+        self._events += self._hunt.events
         self._configure(config)
         self._events.append(LifecycleChanged(what=Lifecycle.RELOADED, text=self._described()))
 

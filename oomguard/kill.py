@@ -12,6 +12,7 @@ import select
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from queue import SimpleQueue
 from typing import Protocol
@@ -179,7 +180,9 @@ class Releaser:
 
     def release(self, pidfd: int) -> None:
         """Have the memory of this dying process freed; the caller may close `pidfd` at any time."""
-        self._queue.put(os.dup(pidfd))
+        # Without a descriptor to spare, it is left to the kernel's own reaping.
+        with suppress(OSError):
+            self._queue.put(os.dup(pidfd))
 
     def _work(self) -> None:
         while True:
