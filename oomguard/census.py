@@ -23,6 +23,8 @@ from oomguard.units import Pid, Seconds, Uid
 
 UNREADABLE = (Gone, Malformed, OSError)
 """What reading one process may raise."""
+SLOW = frozenset((Field.USER, Field.CMDLINE))
+"""Names that may take long to read."""
 SLICE = 64
 """Processes looked at in one poll of the calm phase."""
 ROUND = Seconds(15.0)
@@ -250,8 +252,8 @@ class Census:
 
 def resolver_for(rules: tuple[Rule, ...], procfs: ProcFS) -> Resolver | None:
     """A resolver where a rule needs one: without such rules no command line is ever read."""
-    fields = {pattern.field for rule in rules for pattern in rule.patterns}
-    return Resolver(procfs) if fields & {Field.USER, Field.CMDLINE} else None
+    slow = frozenset(pattern.field for rule in rules for pattern in rule.patterns) & SLOW
+    return Resolver(procfs, slow) if slow else None
 
 
 def _doubtful(comm: str, exe: str | None, foreign: bool) -> frozenset[Field]:

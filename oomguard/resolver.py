@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import pwd
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from oomguard.errors import Gone, Malformed
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
-from oomguard.units import Pid, Uid
+from oomguard.rules import Field
+from oomguard.units import Pid, Seconds, Uid
+
+STUCK_AFTER = Seconds(1.0)
+MOST_WORKERS = 8
+"""Threads that may be stuck before newcomers stay unresolved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What was found. None: there is no such name."""
+    """What was found. None: there is no such name, or it was not asked for."""
 
     key: Key
     """Who had the pid when the command line was read, and what it ran then."""
@@ -30,25 +37,36 @@ class Names:
 
 
 class Resolver:
-    """Asks on behalf of the deciding thread; never makes it wait."""
+    """Asks on behalf of the deciding thread; never makes it wait.
 
-    def __init__(self, procfs: ProcFS) -> None:
+    Whoever makes a reading wait for ever (a command line on a file system that does not answer) has one
+    thread to itself then, and the others are asked by another.
+    """
+
+    def __init__(self, procfs: ProcFS, fields: frozenset[Field]) -> None:
+        """`fields`: what is asked for; what is not is not read."""
         self._procfs = procfs
+        self._fields = fields
         self._asked: SimpleQueue[tuple[Pid, Uid] | None] = SimpleQueue()
         self._found: SimpleQueue[Names] = SimpleQueue()
         self._users: dict[Uid, str | None] = {}
-        threading.Thread(target=self._work, name="resolve", daemon=True).start()
+        self._workers: list[_Worker] = []
+        self._hire()
 
     def ask(self, pid: Pid, uid: Uid) -> None:
         """Have the names of this process found; they come by `found`, unless it ends before."""
         self._asked.put((pid, uid))
 
     def close(self) -> None:
-        """Ask nothing any more: the thread ends once it has no more to read."""
-        self._asked.put(None)
+        """Ask nothing any more: the threads end once they have no more to read."""
+        for _ in self._workers:
+            self._asked.put(None)
 
     def found(self) -> tuple[Names, ...]:
         """What has been found since the last call."""
+        now = time.monotonic()
+        if len(self._workers) < MOST_WORKERS and all(worker.is_stuck(now) for worker in self._workers):
+            self._hire()
         names = []
         while True:
             try:
@@ -56,20 +74,19 @@ class Resolver:
             except Empty:
                 return tuple(names)
 
-    def _work(self) -> None:
-        while True:
-            asked = self._asked.get()
-            if asked is None:
-                return
-            pid, uid = asked
-            try:
-                cmdline = self._procfs.cmdline(pid)
-                stat = self._procfs.stat(pid)
-            except (Gone, Malformed, OSError):
-                continue
-            self._found.put(
-                Names(key=stat.key, image=stat.image, uid=uid, user=self._user(uid), cmdline=cmdline)
-            )
+    def _hire(self) -> None:
+        worker = _Worker(self._asked, self._resolve)
+        self._workers.append(worker)
+        worker.start()
+
+    def _resolve(self, pid: Pid, uid: Uid) -> None:
+        user = self._user(uid) if Field.USER in self._fields else None
+        try:
+            cmdline = self._procfs.cmdline(pid) if Field.CMDLINE in self._fields else None
+            stat = self._procfs.stat(pid)
+        except (Gone, Malformed, OSError):
+            return
+        self._found.put(Names(key=stat.key, image=stat.image, uid=uid, user=user, cmdline=cmdline))
 
     def _user(self, uid: Uid) -> str | None:
         if uid not in self._users:
@@ -78,3 +95,27 @@ class Resolver:
             except KeyError:
                 self._users[uid] = None
         return self._users[uid]
+
+
+class _Worker(threading.Thread):
+    """One thread that may wait."""
+
+    def __init__(
+        self, asked: SimpleQueue[tuple[Pid, Uid] | None], resolve: Callable[[Pid, Uid], None]
+    ) -> None:
+        super().__init__(name="resolve", daemon=True)
+        self._asked = asked
+        self._resolve = resolve
+        self._since: float | None = None
+
+    def is_stuck(self, now: float) -> bool:
+        """It has been at one process for too long."""
+        since = self._since
+        return since is not None and now - since > STUCK_AFTER
+
+    def run(self) -> None:
+        """Resolve until told to end."""
+        while (asked := self._asked.get()) is not None:
+            self._since = time.monotonic()
+            self._resolve(*asked)
+            self._since = None

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from oomguard import resolver
+from oomguard.census import SLOW
 from oomguard.procfs import ProcFS
-from oomguard.resolver import Names, Resolver
+from oomguard.resolver import MOST_WORKERS, Names, Resolver
+from oomguard.rules import Field
 from oomguard.units import Pid, Uid
 from tests.processfolder import eventually, host, loosen, place, stick
 
@@ -20,7 +23,7 @@ class Asker:
 
     def __init__(self, root: Path) -> None:
         self.procfs = ProcFS(root)
-        self.resolver = Resolver(self.procfs)
+        self.resolver = Resolver(self.procfs, SLOW)
         self.names: list[Names] = []
 
     def ask(self, pid: int, uid: int = 0) -> None:
@@ -132,6 +135,41 @@ def test_nobody_waits_for_a_command_line_that_never_comes(root: Path) -> None:
     assert asker.found() == []
     loosen(stuck)
     assert asker.waited(11).cmdline == "other"
+
+
+def test_the_others_are_asked_by_another_thread(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "STUCK_AFTER", 0.05)
+    asker = Asker(root)
+    stuck = stick(root, 10)
+    asker.ask(10)
+    asker.ask(11)
+    assert asker.waited(11).cmdline == "other"
+    loosen(stuck)
+
+
+def test_threads_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "STUCK_AFTER", 0.0)
+    before = threading.active_count()
+    asker = Asker(root)
+    stuck = stick(root, 10)
+    for _ in range(3 * MOST_WORKERS):
+        asker.ask(10)
+    assert eventually(lambda: asker.found() == [] and threading.active_count() == before + MOST_WORKERS)
+    for _ in range(100):
+        asker.found()
+    assert threading.active_count() == before + MOST_WORKERS
+    for _ in range(3 * MOST_WORKERS):
+        loosen(stuck)
+
+
+def test_what_no_rule_asks_for_is_not_read(root: Path) -> None:
+    place(root, 10, cmdline="a")
+    asker = Asker(root)
+    asker.resolver = Resolver(asker.procfs, frozenset({Field.USER}))
+    stick(root, 10)
+    asker.ask(10)
+    names = asker.waited(10)
+    assert (names.user, names.cmdline) == ("root", None)
 
 
 def test_names_that_are_not_utf8(root: Path) -> None:
