@@ -40,3 +40,12 @@ class Malformed(OomguardError):
 
 class RecordError(OomguardError):
     """A record file that cannot be opened, trusted or understood."""
+
+
+def origin(error: Exception) -> str:
+    """An unexpected error in one line: what it is, and the line of code that it comes from."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = "" if at is None else f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}"
+    return f"{type(error).__name__}: {error}{where}"

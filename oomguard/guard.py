@@ -17,7 +17,7 @@ from oomguard.config import Config
 from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
 from oomguard.dryrun import DryRun
 from oomguard.episode import Outcome
-from oomguard.errors import ConfigError
+from oomguard.errors import ConfigError, origin
 from oomguard.event import (
     Degraded,
     Event,
@@ -31,13 +31,13 @@ from oomguard.event import (
 from oomguard.hunt import Hunt
 from oomguard.kill import Actor, Killer, Releaser
 from oomguard.phase import Phases
-from oomguard.pressure import Assessment, Figures, Gauge, Phase, Sample, pause
+from oomguard.pressure import Assessment, Gauge, Phase, Sample, pause
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.record import Writer
-from oomguard.state import State, Thresholds
+from oomguard.state import State, thresholds
 from oomguard.teller import Teller
-from oomguard.units import Pid, Seconds, resolve
+from oomguard.units import Pid, Seconds
 from oomguard.wakeup import Wakeup
 
 ACTING_PAUSE = Seconds(0.02)
@@ -236,11 +236,7 @@ class Guard:
 
     def _fail(self, error: Exception) -> None:
         """Told once for each kind of failure, however often it happens."""
-        at = error.__traceback__
-        while at is not None and at.tb_next is not None:
-            at = at.tb_next
-        where = "" if at is None else f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}"
-        failure = f"{type(error).__name__}: {error}{where}"
+        failure = origin(error)
         if failure != self._failure:
             self._failure = failure
             self._writer.tell(Failed(text=failure))
@@ -275,7 +271,7 @@ class Guard:
             level=assessment.level,
             reasons=assessment.reasons,
             figures=assessment.figures,
-            thresholds=self._thresholds(sample, assessment.figures),
+            thresholds=thresholds(self._config.limits, sample.memory, assessment.figures),
             polls=self._polls,
             polled=time.time(),
             polled_at=sample.at,
@@ -286,15 +282,4 @@ class Guard:
             psi=sample.pressure is not None,
             candidates=self._hunt.candidates,
             spared=self._hunt.spared,
-        )
-
-    def _thresholds(self, sample: Sample, figures: Figures) -> Thresholds:
-        memory, limits = sample.memory, self._config.limits
-        return Thresholds(
-            available_term=figures.available_limit,
-            available_kill=resolve(limits.available.kill, memory.total),
-            swap_term=figures.swap_limit,
-            swap_kill=resolve(limits.swap_free.kill, memory.swap_total),
-            commit_term=limits.commit.of(figures.commit_limit),
-            stall_window=limits.stall_window,
         )

@@ -8,9 +8,9 @@ from struct import Struct
 from oomguard.errors import RecordError
 from oomguard.event import Mode
 from oomguard.meminfo import Memory
-from oomguard.pressure import Figures, Level, Phase, Reason, Sample
+from oomguard.pressure import Figures, Level, Limits, Phase, Reason, Sample
 from oomguard.psi import Pressure
-from oomguard.units import Bytes, Pid, Seconds
+from oomguard.units import Bytes, Pid, Seconds, resolve
 from oomguard.vmstat import VmStat
 
 
@@ -25,6 +25,18 @@ class Thresholds:
     commit_term: Bytes
     """0 where the kernel sets no commit limit."""
     stall_window: Seconds
+
+
+def thresholds(limits: Limits, memory: Memory, figures: Figures) -> Thresholds:
+    """What `limits` come to on a host with this `memory`."""
+    return Thresholds(
+        available_term=figures.available_limit,
+        available_kill=resolve(limits.available.kill, memory.total),
+        swap_term=figures.swap_limit,
+        swap_kill=resolve(limits.swap_free.kill, memory.swap_total),
+        commit_term=limits.commit.of(figures.commit_limit),
+        stall_window=limits.stall_window,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
