@@ -1,0 +1,27 @@
+"""A check: a function that raises when something is not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check of a module. They are made in the module's order: later ones may rest on earlier ones."""
+
+    name: str
+    function: Callable[[], None]
+    limit: int
+    """In seconds of the guest's."""
+
+
+def check(limit: int = 60) -> Callable[[Callable[[], None]], Check]:
+    """Makes a function of a check module a `Check` that must be through within `limit` seconds."""
+    return lambda function: Check(name=function.__name__, function=function, limit=limit)
+
+
+def checks_of(module: ModuleType) -> tuple[Check, ...]:
+    """The checks of `module`, first to last."""
+    return tuple(value for value in vars(module).values() if isinstance(value, Check))
