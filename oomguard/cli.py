@@ -14,7 +14,7 @@ from pathlib import Path
 
 from oomguard import __version__
 from oomguard.badness import Policy
-from oomguard.config import Address, load, parse_address, record_path
+from oomguard.config import Address, listen_address, load, parse_address, record_path
 from oomguard.errors import OomguardError
 from oomguard.event import Mode
 
@@ -101,15 +101,15 @@ def _exporter(options: argparse.Namespace) -> int:
     if options.record_fd is not None:
         exporter.serve_for_parent(lambda: Reader.from_fd(os.dup(options.record_fd)), options.listen, parent=0)
         return 0
-    config = load(options.config)
+    kept_at = record_path(options.config)
 
     def record() -> Reader:
-        return Reader.open(config.record)
+        return Reader.open(kept_at)
 
     if options.textfile is not None:
         exporter.write_textfile(record, options.textfile)
     else:
-        exporter.serve(record, options.listen or config.listen)
+        exporter.serve(record, options.listen or listen_address(options.config))
     return 0
 
 

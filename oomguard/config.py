@@ -127,9 +127,18 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
 
 def record_path(path: str | os.PathLike[str] | None) -> str:
     """[record] path alone, whatever else is wrong: a refused configuration is when people ask the guard."""
+    return _leniently(path).take("record.path", _absolute, DEFAULTS.record)
+
+
+def listen_address(path: str | os.PathLike[str] | None) -> Address:
+    """[metrics] listen alone, whatever else is wrong: metrics are where a refused configuration shows."""
+    return _leniently(path).take("metrics.listen", parse_address, DEFAULTS.listen)
+
+
+def _leniently(path: str | os.PathLike[str] | None) -> Table:
     documents, _ = read(path)
     settings, _, _ = tables_of(documents)
-    return settings.take("record.path", _absolute, DEFAULTS.record)
+    return settings
 
 
 def parse_address(text: str) -> Address:

@@ -7,7 +7,16 @@ import pytest
 
 from oomguard import config
 from oomguard.badness import Policy
-from oomguard.config import DEFAULTS, MOST_RULES, Address, Config, load, parse_address
+from oomguard.config import (
+    DEFAULTS,
+    MOST_RULES,
+    Address,
+    Config,
+    listen_address,
+    load,
+    parse_address,
+    record_path,
+)
 from oomguard.errors import ConfigErrors
 from oomguard.event import Mode
 from oomguard.pressure import Limit, Limits, StallOf
@@ -349,6 +358,19 @@ def test_an_unreadable_file_is_refused(main: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("builtins.open", refuse)
     assert problems(main) == [f"{main}: cannot be read: Permission denied"]
+
+
+def test_what_people_ask_the_guard_by_is_read_from_a_refused_file(main: Path) -> None:
+    main.write_text('mode = "nonsense"\n[record]\npath = "/x"\n[metrics]\nlisten = "[::1]:7"\n[nobody]\n')
+    assert problems(main)
+    assert record_path(main) == "/x"
+    assert listen_address(main) == Address(host="::1", port=7)
+
+
+@pytest.mark.parametrize("content", ["[[", '[record]\npath = 7\n[metrics]\nlisten = "x"\n'])
+def test_what_cannot_be_read_is_the_default(main: Path, content: str) -> None:
+    main.write_text(content)
+    assert (record_path(main), listen_address(main)) == (DEFAULTS.record, DEFAULTS.listen)
 
 
 def test_an_endless_file_is_refused() -> None:
