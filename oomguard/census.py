@@ -124,6 +124,8 @@ class Census:
 
     def _reconsider(self) -> None:
         """Judge in full whoever was judged in haste: a newcomer may be the one that memory is short for."""
+        if self._glance == self._rules:
+            return
         for entry in islice((entry for entry in self._entries.values() if entry.hasty), SLICE):
             entry.verdict = judge(self._rules, entry.subject)
             entry.hasty = False

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from oomguard.census import Census, resolver_for
 from oomguard.companion import Companion
@@ -37,7 +38,7 @@ from oomguard.psi import Pressure
 from oomguard.record import Writer
 from oomguard.state import State, thresholds
 from oomguard.teller import Teller
-from oomguard.units import Pid, Seconds
+from oomguard.units import Bytes, Pid, Seconds
 from oomguard.wakeup import Wakeup
 
 ACTING_PAUSE = Seconds(0.02)
@@ -126,6 +127,7 @@ class Guard:
 
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
+        self._procfs.per_cpu_free()
         sample = self._sample()
         assessment = self._gauge.read(sample)
         self._hunt.rehearse(sample, assessment)
@@ -144,6 +146,8 @@ class Guard:
     def _sample(self) -> Sample:
         at = Seconds(time.monotonic())
         memory, pressure = self._procfs.memory(), self._procfs.pressure()
+        if self._gauge.is_near(memory):
+            memory = replace(memory, available=Bytes(memory.available + self._procfs.per_cpu_free()))
         if pressure is None or pressure != self._pressure:
             # Where nobody has waited since, reclaim has done nothing that counts; and this file is the
             # dearest of the three.

@@ -139,6 +139,10 @@ class Gauge:
         """Forget the stall so far: its culprit is gone, and what comes next is another's."""
         self._window.restart()
 
+    def is_near(self, memory: Memory) -> bool:
+        """Available memory is within reach of its limit: time to know it exactly."""
+        return memory.available <= ARMING_FACTOR * resolve(self._limits.available.term, memory.total)
+
     def read(self, sample: Sample) -> Assessment:
         """The assessment of `sample` in the light of those before it."""
         self._window.add(sample.at, sample.memory, sample.pressure, sample.vmstat)

@@ -15,6 +15,7 @@ from oomguard.process import Process, Stat, Statm
 from oomguard.psi import NO_PSI, Pressure, parse_pressure
 from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
 from oomguard.vmstat import VmStat, parse_vmstat
+from oomguard.zoneinfo import parse_per_cpu_pages
 
 
 class ProcFS:
@@ -33,6 +34,7 @@ class ProcFS:
         self._memory = KeptOpen(f"{self._proc}/meminfo", parse_meminfo)
         self._vmstat = KeptOpen(f"{self._proc}/vmstat", parse_vmstat)
         self._pressure = KeptOpen(f"{self._proc}/pressure/memory", parse_pressure)
+        self._zones = KeptOpen(f"{self._proc}/zoneinfo", parse_per_cpu_pages)
         self._uptime = KeptOpen(f"{self._proc}/uptime", _parse_uptime)
         self._release = KeptOpen(f"{self._proc}/sys/kernel/osrelease", _parse_release)
 
@@ -41,6 +43,7 @@ class ProcFS:
         self._memory.close()
         self._vmstat.close()
         self._pressure.close()
+        self._zones.close()
         self._uptime.close()
         self._release.close()
 
@@ -87,6 +90,13 @@ class ProcFS:
     def memory(self) -> Memory:
         """The host's memory."""
         return self._memory.read()
+
+    def per_cpu_free(self) -> Bytes:
+        """Free memory in the lists of the CPUs, which `memory` leaves out; 0 where it cannot be read."""
+        try:
+            return Bytes(self._zones.read() * self._page_size)
+        except OSError:
+            return Bytes(0)
 
     def vmstat(self) -> VmStat:
         """What the host's reclaim did."""

@@ -15,7 +15,7 @@ PACKAGE = Path(oomguard.__file__).parent
 
 LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields"}),
-    "parsers": frozenset({"meminfo", "vmstat", "psi", "process", "cgroup"}),
+    "parsers": frozenset({"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup"}),
     "decide": frozenset(
         {
             "badness", "expression", "rules", "stall", "pressure", "phase", "ranking", "scope", "plan",

@@ -1,0 +1,278 @@
+"""The loop, turn by turn: on this host's /proc, with nothing told to anybody and nobody in danger."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from oomguard.config import DEFAULTS, Config
+from oomguard.counters import POLLS
+from oomguard.errors import ConfigError
+from oomguard.event import (
+    Degraded,
+    Event,
+    Failed,
+    Killing,
+    Lifecycle,
+    LifecycleChanged,
+    Mode,
+    PhaseChanged,
+)
+from oomguard.guard import ACTING_PAUSE, Guard
+from oomguard.meminfo import Memory
+from oomguard.pressure import LONGEST_PAUSE, Limit, Phase
+from oomguard.procfs import ProcFS
+from oomguard.record import Reader, Writer
+from oomguard.rules import Effect, Field, Rule, pattern
+from oomguard.state import State
+from oomguard.teller import Teller
+from oomguard.units import Bytes, Percent, Seconds
+from oomguard.wakeup import Wakeup
+
+QUIET = replace(
+    DEFAULTS,
+    mode=Mode.DRY_RUN,
+    limits=replace(
+        DEFAULTS.limits,
+        available=Limit(term=Percent(0), kill=Percent(0)),
+        swap_free=Limit(term=Percent(100), kill=Percent(0)),
+        stall_budget=Seconds(60),
+        stall_window=Seconds(60),
+    ),
+)
+"""A configuration by which nobody ever dies."""
+SHORT = replace(QUIET, limits=replace(QUIET.limits, available=Limit(term=Percent(99), kill=Percent(0))))
+"""One by which memory is low, unless all of it is available; a dry run too."""
+EVERYBODY = Rule(name="everybody", patterns=(pattern(Field.CGROUP, "*"),), effect=Effect.NEVER)
+
+Turn = Callable[[], frozenset[int]]
+
+
+class Turns(Wakeup):
+    """In place of waiting: what happens at each turn, and then the end."""
+
+    def __init__(self, *turns: Turn) -> None:
+        self._turns = iter(turns)
+        self.pauses: list[Seconds] = []
+
+    def add_trigger(self, fd: int) -> None:
+        raise NotImplementedError
+
+    def watch(self, pidfds: tuple[int, ...]) -> None:
+        pass
+
+    def wait(self, pause: Seconds) -> frozenset[int]:
+        self.pauses.append(pause)
+        return next(self._turns, stop)()
+
+
+class Silent(Teller):
+    """Tells nobody; counts how often it was woken."""
+
+    pid = None
+
+    def __init__(self) -> None:
+        self.woken = 0
+        self.stopped = False
+
+    def tend(self, now: Seconds) -> None:
+        pass
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def dropped(self) -> int:
+        return 0
+
+    def stop(self, timeout: Seconds) -> None:
+        self.stopped = True
+
+
+def poll() -> frozenset[int]:
+    return frozenset()
+
+
+def reload() -> frozenset[int]:
+    return frozenset((signal.SIGHUP,))
+
+
+def stop() -> frozenset[int]:
+    return frozenset((signal.SIGTERM,))
+
+
+class Host(ProcFS):
+    """This host, with as much memory available as a test wants; or it cannot tell."""
+
+    problem: OSError | None = None
+    share_available = 1.0
+    share_per_cpu = 0.0
+
+    def memory(self) -> Memory:
+        if self.problem is not None:
+            raise self.problem
+        memory = super().memory()
+        return replace(memory, available=Percent(100 * self.share_available).of(memory.total))
+
+    def per_cpu_free(self) -> Bytes:
+        return Percent(100 * self.share_per_cpu).of(super().memory().total)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def writer() -> Iterator[Writer]:
+    writer = Writer.anonymous()
+    yield writer
+    writer.close()
+
+
+def refuse() -> Config:
+    raise ConfigError("/etc/oomguard.toml", "mode", "no such word")
+
+
+def run(
+    writer: Writer,
+    host: ProcFS,
+    *turns: Turn,
+    config: Config = QUIET,
+    load: Callable[[], Config] = lambda: QUIET,
+    missing: tuple[str, ...] = (),
+) -> Turns:
+    wakeup = Turns(*turns)
+    Guard(config, load, host, writer, Silent(), wakeup, None).run(missing)
+    return wakeup
+
+
+def events(writer: Writer) -> tuple[Event, ...]:
+    with Reader.from_fd(os.dup(writer.fd)) as reader:
+        return tuple(told.event for told in reader.events(0)[1])
+
+
+def kinds(writer: Writer) -> list[str]:
+    """The events in short."""
+    return [
+        event.what if isinstance(event, LifecycleChanged) else type(event).__name__
+        for event in events(writer)
+    ]
+
+
+def state(writer: Writer) -> State:
+    with Reader.from_fd(os.dup(writer.fd)) as reader:
+        state = reader.state()
+        assert state is not None
+        assert reader.counters()[POLLS] == state.polls
+        return state
+
+
+def test_a_quiet_life(writer: Writer, host: Host) -> None:
+    turns = run(writer, host, poll, poll, missing=("nothing to lock with",))
+    assert kinds(writer) == ["Degraded", Lifecycle.STARTED, Lifecycle.STOPPING]
+    assert events(writer)[0] == Degraded(text="nothing to lock with")
+    # The rehearsal counts as the first of them.
+    assert (state(writer).polls, state(writer).phase, state(writer).config_ok) == (3, Phase.CALM, True)
+    assert turns.pauses[1:] == [LONGEST_PAUSE] * 2
+
+
+@pytest.mark.parametrize(
+    ("available", "per_cpu", "crossed"), [(0.5, 0.0, True), (0.5, 0.3, False), (0.5, 0.1, True)]
+)
+def test_what_the_cpus_keep_for_themselves_is_free(
+    writer: Writer, host: Host, available: float, per_cpu: float, crossed: bool
+) -> None:
+    host.share_available, host.share_per_cpu = available, per_cpu
+    limits = replace(QUIET.limits, available=Limit(term=Percent(70), kill=Percent(0)))
+    run(writer, host, poll, config=replace(QUIET, limits=limits, rules=(EVERYBODY,)))
+    assert ("Holding" in kinds(writer)) is crossed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_when_told_to(writer: Writer, host: Host, number: int) -> None:
+    run(writer, host, lambda: frozenset((number,)), poll)
+    assert state(writer).polls == 1
+
+
+def test_an_error_of_its_own_is_told_once_and_the_loop_goes_on(writer: Writer, host: Host) -> None:
+    def fail() -> frozenset[int]:
+        host.problem = OSError(5, "Input/output error")
+        return poll()
+
+    def fail_otherwise() -> frozenset[int]:
+        host.problem = OSError(12, "Cannot allocate memory")
+        return poll()
+
+    def mend() -> frozenset[int]:
+        host.problem = None
+        return poll()
+
+    run(writer, host, poll, fail, poll, poll, fail_otherwise, poll, mend, poll)
+    failed = [event.text for event in events(writer) if isinstance(event, Failed)]
+    assert [text.partition(" at ")[0] for text in failed] == [
+        "OSError: [Errno 5] Input/output error",
+        "OSError: [Errno 12] Cannot allocate memory",
+    ]
+    assert all(__file__ in text for text in failed)
+    assert state(writer).polls == 4
+
+
+def test_an_accepted_reload(writer: Writer, host: Host) -> None:
+    enforcing = replace(QUIET, mode=Mode.ENFORCE, rules=(EVERYBODY,))
+    run(writer, host, reload, poll, load=lambda: enforcing)
+    assert kinds(writer) == [
+        Lifecycle.STARTED,
+        Lifecycle.RELOADING,
+        Lifecycle.RELOADED,
+        Lifecycle.STOPPING,
+    ]
+    assert (state(writer).mode, state(writer).config_ok) == (Mode.ENFORCE, True)
+
+
+def test_a_refused_reload_changes_nothing(writer: Writer, host: Host) -> None:
+    run(writer, host, reload, poll, load=refuse)
+    refused = next(
+        event for event in events(writer) if isinstance(event, LifecycleChanged) and "mode:" in event.text
+    )
+    assert refused.what is Lifecycle.RELOAD_REFUSED
+    assert refused.text == "/etc/oomguard.toml: mode: no such word"
+    assert (state(writer).mode, state(writer).config_ok) == (Mode.DRY_RUN, False)
+
+
+def test_a_hold_is_told_once(writer: Writer, host: Host) -> None:
+    host.share_available = 0.1
+    run(writer, host, *(poll,) * 5, config=replace(SHORT, rules=(EVERYBODY,)))
+    assert kinds(writer) == [Lifecycle.STARTED, "PhaseChanged", "Holding", Lifecycle.STOPPING]
+    assert state(writer).phase is Phase.ARMED
+
+
+def test_a_dry_run_goes_through_an_episode(writer: Writer, host: Host) -> None:
+    host.share_available = 0.1
+    turns = run(writer, host, poll, poll, config=SHORT)
+    told = [event for event in events(writer) if not isinstance(event, LifecycleChanged)]
+    assert [type(event) for event in told] == [PhaseChanged, Killing]
+    assert (state(writer).phase, turns.pauses[-1]) == (Phase.ACTING, ACTING_PAUSE)
+
+
+def test_a_reload_during_an_episode_waits_for_its_end_and_loses_nothing(writer: Writer, host: Host) -> None:
+    def come_back() -> frozenset[int]:
+        host.share_available = 1.0
+        return poll()
+
+    host.share_available = 0.1
+    run(writer, host, poll, reload, come_back, poll, config=SHORT)
+    told = kinds(writer)
+    assert told[told.index("Killing") :] == [
+        "Killing",
+        Lifecycle.RELOADING,
+        "PhaseChanged",
+        "Ended",
+        Lifecycle.RELOADED,
+        Lifecycle.STOPPING,
+    ]
