@@ -21,6 +21,8 @@ class Wakeup:
         self._signalled, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for number in HEEDED:
             signal.signal(number, _noted)
+        # Ignored, as a supervisor may pass it on, nobody could learn how a helper ended (waitpid(2)).
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         self._epoll.register(self._signalled, select.EPOLLIN)
         self._victims: tuple[int, ...] = ()

@@ -1,0 +1,118 @@
+"""From the look that finds a limit crossed to the signal, the guard does nothing but look."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from oomguard.event import Ended
+from tests.system.conftest import Start
+from tests.system.hog import Hog
+from tests.system.patience import eventually
+from tests.system.subject import Settings
+
+pytestmark = [
+    pytest.mark.kill,
+    pytest.mark.skipif(shutil.which("strace") is None, reason="NOT TESTED: takes strace"),
+]
+
+LOOKS = {
+    "openat",
+    "read",
+    "pread64",
+    "readlink",
+    "close",
+    "getdents64",
+    "fstat",
+    "newfstatat",
+    "lseek",
+    "fcntl",
+}
+"""Reading /proc; where, is checked by the path."""
+AIMS = {"pidfd_open", "pidfd_send_signal", "poll", "getpid"}
+"""Aiming. The poll asks, without waiting, whether the victim has exited."""
+TAKES_TURNS = {"futex"}
+"""The interpreter's lock, which the thread that reads slow names has for microseconds between two reads."""
+SEEN = re.compile(r"(\d+) +\d+\.\d+ (?:<\.\.\. )?(\w+)(.*)")
+OPENED = re.compile(r'\(AT_FDCWD, "([^"]*)"')
+
+
+SLOW_NAMES = """
+[[rule]]
+name = "slow"
+user = "nobody"
+cmdline = "*--precious*"
+effect = "never"
+"""
+UNMEASURED = ("env", "-u", "COVERAGE_PROCESS_START", "-u", "COVERAGE_PROCESS_CONFIG")
+TRACED = ("strace", "-DD", "-f", "-ttt", "-e", "trace=all", "-o")
+
+
+def calls_before_the_signal(trace: Path, pid: int, number: str) -> list[tuple[str, str]]:
+    """The system calls of the guard's main thread from its last wait to its first signal `number`."""
+    calls: list[tuple[str, str]] = []
+    for line in trace.read_text(errors="replace").splitlines():
+        seen = SEEN.match(line)
+        if seen is None or int(seen[1]) != pid:
+            continue
+        if seen[2].startswith("epoll_"):
+            calls.clear()
+        elif not seen[3].startswith(" resumed"):
+            calls.append((seen[2], seen[3]))
+        if seen[2] == "pidfd_send_signal" and number in seen[3]:
+            return calls
+    raise AssertionError(f"no {number} in the trace")
+
+
+@pytest.fixture
+def crowd() -> Iterator[Callable[[int], None]]:
+    """Starts many processes at once."""
+    with ExitStack() as processes:
+
+        def gather(number: int) -> None:
+            for _ in range(number):
+                one = subprocess.Popen(("sleep", "60"))
+                processes.callback(one.wait)
+                processes.callback(one.kill)
+
+        yield gather
+
+
+@pytest.mark.parametrize(
+    ("rules", "newcomers", "allowed"),
+    [("", 0, LOOKS | AIMS), ("", 60, LOOKS | AIMS), (SLOW_NAMES, 0, LOOKS | AIMS | TAKES_TURNS)],
+    ids=["at ease", "newcomers", "rules on slow names"],
+)
+def test_nothing_but_looks_between_the_wait_and_the_signal(
+    start: Start,
+    hog: Callable[..., Hog],
+    crowd: Callable[[int], None],
+    tmp_path: Path,
+    rules: str,
+    newcomers: int,
+    allowed: set[str],
+) -> None:
+    trace = tmp_path / "trace"
+    one = hog(1000, "ignore")
+    guard = start(Settings(grace="1s", rules=rules), before=(*UNMEASURED, *TRACED, str(trace)))
+    crowd(newcomers)
+    guard.polls()
+    faults = guard.major_faults()
+    one.eat()
+    eventually(one.died_by)
+    eventually(lambda: guard.told(Ended))
+    assert guard.major_faults() == faults
+    guard.close()
+    eventually(lambda: f"{guard.pid} " in trace.read_text() and "+++ exited" in trace.read_text()[-200:])
+    for number in ("SIGTERM", "SIGKILL"):
+        calls = calls_before_the_signal(trace, guard.pid, number)
+        assert len(calls) > 3
+        assert {name for name, _ in calls} <= allowed
+        paths = [found[1] for name, rest in calls if name == "openat" and (found := OPENED.match(rest))]
+        assert all(path.startswith(("/proc", "/sys")) for path in paths)
