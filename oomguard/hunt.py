@@ -159,8 +159,8 @@ class Hunt:
         # takes none from the kernel.
         self._last_look = found
         self.candidates, self.spared = len(found.candidates), len(found.spared)
-        now = time.monotonic()
-        self._look_again = Seconds(now + (now - began) / WATCH_SHARE)
+        took = time.monotonic() - began
+        self._look_again = Seconds(sample.at + took / WATCH_SHARE)
         return machine, found
 
     def _kill(self, kill: Kill, sample: Sample, machine: Machine) -> None:

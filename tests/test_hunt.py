@@ -1,0 +1,237 @@
+"""From a crossed limit to the end of an episode, with a host and an actor that do as they are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from oomguard.badness import Policy
+from oomguard.census import Census
+from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
+from oomguard.event import Ended, Event, Holding, Killing, Mode
+from oomguard.hunt import HELD, Hunt
+from oomguard.kill import Delivery
+from oomguard.plan import HoldReason, Kill
+from oomguard.pressure import Assessment, Level, Reason, Sample
+from oomguard.process import Key
+from oomguard.ranking import Judged
+from oomguard.rules import Scope, Standing
+from oomguard.units import Pid, Seconds
+from tests.builders import MACHINE, assessment, judged, memory, process, sample, verdict
+
+GRACE = Seconds(10.0)
+LOW = assessment(Reason.LOW_MEMORY, available=50)
+WELL = assessment(level=Level.CALM, available=900)
+BIG, SMALL = judged(process(20, 300)), judged(process(10, 50))
+PROTECTED = judged(process(30, 500), verdict(Standing.NEVER))
+
+
+class Village(Census):
+    """Everybody is who the test says."""
+
+    def __init__(self, *everybody: Judged) -> None:
+        self.everybody = everybody
+        self.looks = 0
+
+    def take(self) -> tuple[Judged, ...]:
+        self.looks += 1
+        return self.everybody
+
+
+class Hand:
+    """Does nothing, and says what it is told to say."""
+
+    mode = Mode.ENFORCE
+    fds: tuple[int, ...] = ()
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, Sent]] = []
+        self.delivery = Delivery.DELIVERED
+        self.has_gone = False
+        self.stood_down = 0
+
+    def signal(self, kill: Kill, sent: Sent) -> Delivery:
+        self.sent.append((kill.victim.judged.process.key.pid, sent))
+        return self.delivery
+
+    def gone(self) -> bool:
+        return self.has_gone
+
+    def stand_down(self) -> None:
+        self.stood_down += 1
+        self.has_gone = False
+
+    def world(self, sample: Sample) -> Sample:
+        return sample
+
+    def pretended(self) -> frozenset[Key]:
+        return frozenset()
+
+
+class Scene:
+    """One hunt in one village."""
+
+    def __init__(self, *everybody: Judged, own: frozenset[Pid] = frozenset()) -> None:
+        self.village = Village(*everybody)
+        self.hand = Hand()
+        self.hunt = Hunt(
+            policy=Policy.KERNEL,
+            scope=Scope.PROCESS,
+            grace=GRACE,
+            census=self.village,
+            actor=self.hand,
+            machine=MACHINE,
+            own=lambda: own,
+        )
+
+    def act(self, at: float = 100, found: Assessment = LOW, available: float = 50) -> None:
+        self.hunt.act(sample(at, memory(available)), found)
+
+    def follow(self, at: float, found: Assessment = LOW, available: float = 50) -> Outcome | None:
+        return self.hunt.follow(sample(at, memory(available)), found)
+
+    def told(self) -> list[Event]:
+        events = list(self.hunt.events)
+        self.hunt.events.clear()
+        return events
+
+
+def test_the_worst_is_asked_and_the_rest_is_told() -> None:
+    scene = Scene(SMALL, BIG, PROTECTED)
+    scene.act()
+    (killing,) = scene.told()
+    assert isinstance(killing, Killing)
+    assert (killing.victim.pid, killing.sent, killing.mode) == (20, Sent.TERM, Mode.ENFORCE)
+    assert [one.pid for one in killing.runners_up] == [10]
+    assert scene.hand.sent == [(20, Sent.TERM)]
+    assert scene.hunt.in_flight
+    assert not scene.hunt.settling
+    assert (scene.hunt.candidates, scene.hunt.spared) == (2, 1)
+
+
+def test_without_headroom_nobody_is_asked() -> None:
+    scene = Scene(BIG)
+    scene.act(found=replace(LOW, level=Level.KILL, headroom=0.0))
+    assert scene.hand.sent == [(20, Sent.KILL)]
+
+
+def test_an_episode_that_helps() -> None:
+    scene = Scene(SMALL, BIG)
+    scene.act(100)
+    assert scene.follow(100.5) is None
+    scene.hand.has_gone = True
+    assert scene.follow(100.6) is None
+    assert scene.hunt.settling
+    assert scene.follow(100.65, WELL, 350) is Outcome.RECOVERED
+    assert not scene.hunt.in_flight
+    _, ended = scene.told()
+    assert isinstance(ended, Ended)
+    assert (ended.outcome, ended.victim.pid) == (Outcome.RECOVERED, 20)
+    assert ended.freed == 300 << 20
+    assert ended.took == pytest.approx(0.6)
+    assert scene.hand.stood_down == 1
+
+
+def test_who_does_not_listen_is_ended_and_who_hangs_is_passed_over() -> None:
+    scene = Scene(SMALL, BIG)
+    scene.act(100)
+    assert scene.follow(100 + GRACE) is None
+    assert scene.hand.sent == [(20, Sent.TERM), (20, Sent.KILL)]
+    assert scene.follow(100 + GRACE + PATIENCE) is Outcome.HUNG
+    scene.act(120)
+    assert scene.hand.sent[2:] == [(10, Sent.TERM)]
+
+
+def test_whoever_was_passed_over_is_tried_again_once_memory_was_well() -> None:
+    scene = Scene(BIG)
+    scene.hand.delivery = Delivery.REFUSED
+    scene.act(100)
+    scene.act(101)
+    assert scene.hand.sent == [(20, Sent.TERM)]
+    scene.hunt.relax(sample(200))
+    scene.act(201)
+    assert scene.hand.sent == [(20, Sent.TERM)] * 2
+
+
+@pytest.mark.parametrize(
+    ("delivery", "outcome"),
+    [(Delivery.REFUSED, Outcome.REFUSED), (Delivery.VANISHED, Outcome.VANISHED)],
+)
+def test_a_signal_that_does_not_arrive(delivery: Delivery, outcome: Outcome) -> None:
+    scene = Scene(BIG)
+    scene.hand.delivery = delivery
+    scene.act()
+    (ended,) = scene.told()
+    assert isinstance(ended, Ended)
+    assert ended.outcome is outcome
+    assert not scene.hunt.in_flight
+
+
+def test_kill_that_is_refused_ends_the_episode() -> None:
+    scene = Scene(BIG)
+    scene.act(100)
+    scene.hand.delivery = Delivery.REFUSED
+    assert scene.follow(100 + GRACE) is Outcome.REFUSED
+
+
+def test_memory_that_comes_back_by_itself() -> None:
+    scene = Scene(BIG)
+    scene.act(100)
+    assert scene.follow(100 + GRACE, WELL, 900) is Outcome.RECEDED
+
+
+def test_three_deaths_in_vain_are_enough() -> None:
+    scene = Scene(*(judged(process(pid, 20)) for pid in range(10, 20)))
+    at = 100.0
+    while not any(isinstance(event, Holding) for event in scene.told()):
+        scene.act(at)
+        scene.hand.has_gone = scene.hunt.in_flight
+        scene.follow(at + 0.1)
+        scene.follow(at + 0.1 + SETTLING)
+        at += 2
+        assert at < 200
+    assert len(scene.hand.sent) == 3
+    scene.village.everybody = (judged(process(40, 60)), *scene.village.everybody)
+    scene.act(at + HELD)
+    assert scene.hand.sent[3:] == [(40, Sent.TERM)]
+
+
+def test_a_hold_is_told_once_and_again_after_a_while() -> None:
+    scene = Scene(PROTECTED)
+    for at in (1e9, 1e9 + 1, 1e9 + 2):
+        scene.act(at)
+    (holding,) = scene.told()
+    assert isinstance(holding, Holding)
+    assert (holding.why, [one.pid for one in holding.biggest]) == (HoldReason.ALL_PROTECTED, [30])
+    scene.act(1e9 + 3, replace(LOW, reasons=(Reason.STALL,)))
+    scene.act(1e9 + 4)
+    assert len(scene.told()) == 1
+    scene.hunt.relax(sample(2e9))
+    scene.act(2e9)
+    assert len(scene.told()) == 1
+
+
+def test_while_it_holds_it_does_not_look_at_every_poll() -> None:
+    scene = Scene(PROTECTED)
+    scene.act(100)
+    scene.act(100)
+    assert scene.village.looks == 1
+
+
+def test_oomguard_is_nobodys_victim() -> None:
+    scene = Scene(BIG, own=frozenset((Pid(20),)))
+    scene.act()
+    assert scene.hand.sent == []
+
+
+def test_following_nobody() -> None:
+    assert Scene(BIG).follow(100) is None
+
+
+def test_watching_and_rehearsing_kill_nobody() -> None:
+    scene = Scene(BIG)
+    scene.hunt.rehearse(sample(100), LOW)
+    scene.hunt.watch(sample(1e9))
+    assert scene.village.looks >= 3
+    assert (scene.hand.sent, scene.told(), scene.hunt.candidates) == ([], [], 1)
