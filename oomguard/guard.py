@@ -235,7 +235,7 @@ class Guard:
         config = self._config
         return (
             f"{config.mode} mode, {config.policy} badness, {config.scope} scope, "
-            f"{len(config.rules)} rules, stall budget {config.limits.stall_budget:g} s"
+            f"rules: {len(config.rules)}, stall budget {config.limits.stall_budget:g} s"
         )
 
     def _fail(self, error: Exception) -> None:

@@ -96,8 +96,8 @@ def _lock(path: str) -> int:
     try:
         _trust(path, lock)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+        # Never cut short first: on a full file system somebody else would take the page.
+        os.pwrite(lock, b"%-19d\n" % os.getpid(), 0)
     except BlockingIOError as error:
         holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
         os.close(lock)

@@ -141,7 +141,9 @@ def _because(reason: Reason, figures: Figures) -> str:
             with_swap = swap if figures.swap_limit else ""
             return f"memory is low ({size(figures.available)} available, limit {limit}{with_swap})"
         case Reason.STALL:
-            return f"tasks waited {figures.stall:.1f} s for memory (budget {figures.stall_budget:.1f} s)"
+            # Whose stall it was is not told apart: the host's stands for everybody's, so it is what is said.
+            budget = f"{figures.stall_budget:.1f} s"
+            return f"the whole host waited {figures.stall:.1f} s for memory (budget {budget})"
         case Reason.EXHAUSTION_FORECAST:
             return f"memory will be exhausted soon ({size(figures.available)} available)"
         case Reason.COMMIT_LIMIT:

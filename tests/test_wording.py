@@ -41,8 +41,8 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         (killing(person(), members=4), f"Asked to end: {JAVA} and 3 more of its cgroup, as {LOW}."),
         (
             killing(person(), reasons=(Reason.STALL, Reason.COMMIT_LIMIT)),
-            f"Asked to end: {JAVA}, as tasks waited 2.5 s for memory (budget 2.0 s) and nearly all memory "
-            "that may be promised is promised (700 MiB of 800 MiB).",
+            f"Asked to end: {JAVA}, as the whole host waited 2.5 s for memory (budget 2.0 s) and nearly "
+            "all memory that may be promised is promised (700 MiB of 800 MiB).",
         ),
         (
             replace(killing(person(unit=None)), victim=replace(person(unit=None), swap=Bytes(0))),
@@ -62,8 +62,8 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         ),
         (
             holding(person()),
-            "Nobody is killed though tasks waited 2.5 s for memory (budget 2.0 s): everybody is protected, "
-            f"by the kernel's law or by the rules. The biggest of the spared is {JAVA}.",
+            "Nobody is killed though the whole host waited 2.5 s for memory (budget 2.0 s): everybody "
+            f"is protected, by the kernel's law or by the rules. The biggest of the spared is {JAVA}.",
         ),
         (
             phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST),
