@@ -72,7 +72,7 @@ def main(handed: str, path: str, mode: str, metrics: str) -> None:
         wakeup,
         companion,
     )
-    missing += _alarm(wakeup) + _resident()
+    missing += _signals() + _alarm(wakeup) + _resident()
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)
     del ballast
@@ -97,6 +97,15 @@ def _record(path: str) -> tuple[Writer, tuple[str, ...]]:
         return Writer.open(path), ()
     except RecordError as error:
         return Writer.anonymous(), (f"{error}; only this guard's own helpers can read its record",)
+
+
+def _signals() -> tuple[str, ...]:
+    """Without pidfds a signal could hit whoever got the pid since, so then none is sent."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        return (f"nobody can be signalled ({error.strerror}): that takes Linux 5.3 or later",)
+    return ()
 
 
 def _alarm(wakeup: Wakeup) -> tuple[str, ...]:
