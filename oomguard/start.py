@@ -13,7 +13,7 @@ from oomguard import resident
 from oomguard.companion import Companion
 from oomguard.config import Address, Config, build, load, read
 from oomguard.documents import Document
-from oomguard.errors import RecordError
+from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
 from oomguard.procfs import ProcFS
@@ -52,14 +52,22 @@ def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> No
 
 
 def main(handed: str, path: str, mode: str, metrics: str) -> None:
-    """Guard this host until told to stop; the arguments are those of `launch`, "" for None."""
+    """The guard's process from its first line; the arguments are those of `launch`, "" for None."""
+    try:
+        _run(int(handed), path, mode, metrics)
+    except OomguardError as error:
+        sys.exit(f"oomguard: {error}")
+
+
+def _run(handed: int, path: str, mode: str, metrics: str) -> None:
+    """Guard this host until told to stop."""
 
     def in_mode(config: Config) -> Config:
         return replace(config, mode=Mode(mode)) if mode else config
 
     resident.shrink_stacks()
     procfs = ProcFS()
-    config = in_mode(build(_taken_over(int(handed)), []))
+    config = in_mode(build(_taken_over(handed), []))
     writer, missing = _record(config.record)
     companion = Companion(metrics, writer.fd) if metrics else None
     wakeup = Wakeup()
