@@ -147,7 +147,7 @@ def _status(options: argparse.Namespace) -> int:
     from oomguard import status
 
     seen = status.look(record_path(options.config))
-    sys.stdout.write(status.document(seen) if options.json else status.words(seen))
+    sys.stdout.write(f"{status.document(seen)}\n" if options.json else status.words(seen))
     return 0
 
 

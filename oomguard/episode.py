@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     """How an episode ended for its victim."""
 
     RECOVERED = "recovered"
-    """It died, and the memory came back."""
+    """It died, and no limit is crossed any more."""
     NOT_ENOUGH = "not_enough"
     """It died, and the limit is still crossed."""
     HUNG = "hung"

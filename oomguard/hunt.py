@@ -187,10 +187,8 @@ class Hunt:
             case Outcome.HUNG | Outcome.REFUSED:
                 members = (judged.process.key for judged in flight.kill.members)
                 self._passed_over = self._passed_over.union(members)
-            case Outcome.NOT_ENOUGH:
-                self._disappointment += disappointed_by(flight.kill, end.freed, self._machine)
-            case Outcome.RECOVERED:
-                self._disappointment = 0
+            case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
+                self._disappointment += disappointed_by(flight.kill, end, self._machine)
             case Outcome.VANISHED | Outcome.RECEDED:
                 pass
         self.events.append(account.ended(flight.victim, end, self.actor.mode))

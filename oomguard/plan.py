@@ -9,6 +9,7 @@ from itertools import islice
 
 from oomguard import badness
 from oomguard.badness import Machine
+from oomguard.episode import Finish, Outcome
 from oomguard.pressure import Assessment, Reason
 from oomguard.process import Process
 from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess, spared_by_kernel
@@ -100,13 +101,16 @@ def decide(
     )
 
 
-def disappointed_by(kill: Kill, freed: Bytes, machine: Machine) -> int:
-    """What a death that was not enough takes of the patience.
+def disappointed_by(kill: Kill, end: Finish, machine: Machine) -> int:
+    """What a death takes of the patience, which comes back only once memory has been well for a while.
 
-    More where less came back than half of what was certain to: memory that others share does not.
+    Most, where less came back than half of what was certain to (memory that others share is not): even
+    when no limit is crossed for the moment, as a stall is measured anew after each death.
     """
     certain = sum(_private(judged.process) for judged in kill.members) * machine.page_size
-    return IN_VAIN if freed < certain / 2 else NOT_ENOUGH
+    if end.freed < certain / 2:
+        return IN_VAIN
+    return NOT_ENOUGH if end.outcome is Outcome.NOT_ENOUGH else 0
 
 
 def _shortage(assessment: Assessment, machine: Machine) -> Bytes:

@@ -30,7 +30,7 @@ from oomguard.state import State
 from oomguard.units import KIB, MIB, Bytes
 
 OUTCOMES = {
-    Outcome.RECOVERED: "ended, and the memory came back",
+    Outcome.RECOVERED: "ended, and no limit is crossed any more",
     Outcome.NOT_ENOUGH: "ended, and that was not enough",
     Outcome.HUNG: "did not end in time and is passed over",
     Outcome.REFUSED: "could not be signalled and is passed over",

@@ -197,6 +197,19 @@ def test_three_deaths_in_vain_are_enough() -> None:
     assert scene.hand.sent[3:] == [(40, Sent.TERM)]
 
 
+def test_a_stall_that_goes_on_uses_the_patience_up() -> None:
+    """Each death ends the stall for the moment, as it is measured anew; none of them brings memory back."""
+    scene = Scene(*(judged(process(pid, 20)) for pid in range(10, 20)))
+    stalled = assessment(Reason.STALL, available=600)
+    for turn in range(6):
+        scene.act(1e9 + 10 * turn, stalled, 600)
+        scene.hand.has_gone = scene.hunt.in_flight
+        scene.follow(1e9 + 10 * turn + 1, replace(stalled, level=Level.ARMED, reasons=()), 600)
+    assert len(scene.hand.sent) == 3
+    held = [event for event in scene.told() if isinstance(event, Holding)]
+    assert [event.why for event in held] == [HoldReason.FUTILE]
+
+
 def test_a_hold_is_told_once_and_again_after_a_while() -> None:
     scene = Scene(PROTECTED)
     for at in (1e9, 1e9 + 1, 1e9 + 2):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomguard.episode import Finish, Outcome
 from oomguard.plan import (
     HOPEFUL,
     IN_VAIN,
@@ -26,7 +27,7 @@ from oomguard.pressure import Assessment, Level, Reason
 from oomguard.process import MemoryUse, Process
 from oomguard.ranking import Exempt, Judged, Ranking
 from oomguard.rules import Scope, Standing
-from oomguard.units import MIB, Bytes
+from oomguard.units import MIB, Bytes, Seconds
 from tests.builders import MACHINE, assessment, crowds, judged, mib, process, ranked, using, verdict
 
 NEVER, LAST, PREFERRED = Standing.NEVER, Standing.LAST, Standing.PREFERRED
@@ -250,7 +251,10 @@ def test_disappointment(members: tuple[Process, ...], at: Assessment, freed: flo
     found = plan(*map(judged, members), at=at, scope=Scope.TREE)
     assert isinstance(found, Kill)
     found = replace(found, members=tuple(map(judged, members)))
-    assert disappointed_by(found, mib(freed), MACHINE) == taken
+    end = Finish(outcome=Outcome.NOT_ENOUGH, freed=mib(freed), took=Seconds(1))
+    assert disappointed_by(found, end, MACHINE) == taken
+    recovered = replace(end, outcome=Outcome.RECOVERED)
+    assert disappointed_by(found, recovered, MACHINE) == (0 if taken == NOT_ENOUGH else IN_VAIN)
 
 
 REASONS = st.lists(

@@ -50,7 +50,7 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         ),
         (
             ended(person(), Outcome.RECOVERED),
-            f"{JAVA} ended, and the memory came back; 300 MiB more available after 0.8 s.",
+            f"{JAVA} ended, and no limit is crossed any more; 300 MiB more available after 0.8 s.",
         ),
         (
             ended(person(), Outcome.HUNG, -3 << 20),
@@ -58,7 +58,7 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         ),
         (
             replace(ended(person(), Outcome.RECOVERED), mode=Mode.DRY_RUN),
-            f"In dry run: {JAVA} ended, and the memory came back; 300 MiB more available after 0.8 s.",
+            f"In dry run: {JAVA} ended, and no limit is crossed any more; 300 MiB more available after 0.8 s.",
         ),
         (
             holding(person()),
