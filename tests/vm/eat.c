@@ -29,6 +29,7 @@ static const char usage[] =
     "modes:\n"
     "  flat MIB                  grow to MIB as fast as it goes, then hold it\n"
     "  leak MIB RATE             grow to MIB at RATE MiB a second, then hold it\n"
+    "  promise MIB RATE          have MIB promised at RATE MiB a second, and use none of it\n"
     "  spike MIB SECONDS         grow to MIB as fast as it goes, hold it for SECONDS, and exit\n"
     "  work MIB                  grow to MIB, then use its pages at random for ever\n"
     "  workers COUNT MIB RATE    be the parent of COUNT children that leak\n"
@@ -36,6 +37,7 @@ static const char usage[] =
     "  crowd COUNT               be the parent of COUNT idle children\n"
     "  file PATH MIB             write a file of MIB and exit\n"
     "  map PATH MIB              write a file of MIB, then read it at random through a mapping for ever\n"
+    "  read PATH MIB             read the first MIB of a file or disk at random through a mapping for ever\n"
     "Without memory for the next MiB (ENOMEM) it exits with status 12.\n";
 
 #define MIB ((size_t)1 << 20)
@@ -93,6 +95,16 @@ static void grow(long mib, long rate)
 		fill(map_anonymous(MIB), MIB);
 		if (rate)
 			keep_pace(&start, i + 1, rate);
+	}
+}
+
+static void promise(long mib, long rate)
+{
+	struct timespec start;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (long i = 0; i < mib; i++) {
+		map_anonymous(MIB);
+		keep_pace(&start, i + 1, rate);
 	}
 }
 
@@ -169,10 +181,18 @@ static int write_file(const char *path, long mib)
 	return fd;
 }
 
-static void map_file(const char *path, long mib)
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		err(1, "%s", path);
+	return fd;
+}
+
+static void read_mapping(int fd, long mib)
 {
 	size_t size = (size_t)mib * MIB;
-	volatile char *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, write_file(path, mib), 0);
+	volatile char *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED)
 		err(1, "mmap");
 	for (;;)
@@ -222,6 +242,8 @@ int main(int argc, char **argv)
 		grow(number(word[1]), 0), hold();
 	else if (!strcmp(mode, "leak") && words == 3)
 		grow(number(word[1]), number(word[2])), hold();
+	else if (!strcmp(mode, "promise") && words == 3)
+		promise(number(word[1]), number(word[2])), hold();
 	else if (!strcmp(mode, "spike") && words == 3)
 		grow(number(word[1]), 0), sleep((unsigned)number(word[2]));
 	else if (!strcmp(mode, "work") && words == 2)
@@ -235,7 +257,9 @@ int main(int argc, char **argv)
 	else if (!strcmp(mode, "file") && words == 3)
 		write_file(word[1], number(word[2]));
 	else if (!strcmp(mode, "map") && words == 3)
-		map_file(word[1], number(word[2]));
+		read_mapping(write_file(word[1], number(word[2])), number(word[2]));
+	else if (!strcmp(mode, "read") && words == 3)
+		read_mapping(open_file(word[1]), number(word[2]));
 	else
 		errx(2, "usage:\n%s", usage);
 	return 0;

@@ -1,0 +1,1 @@
+"""The gauntlet: the same shortages under each guard, in the same machine, measured from inside it."""

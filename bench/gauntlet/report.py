@@ -1,0 +1,198 @@
+"""docs/gauntlet.md and its pictures, made from the rows. Pure but for `write`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bench.gauntlet import chart
+from bench.gauntlet.chart import Group
+from bench.gauntlet.guards import GUARDS, Guard
+from bench.gauntlet.measure import Figures, right
+from bench.gauntlet.rows import Row, latest
+from bench.gauntlet.scenario import Expect, Scenario, scenarios
+from bench.gauntlet.spread import Spread, spell, spread
+
+Cells = Mapping[tuple[str, str], Sequence[Row]]
+"""The runs of a scenario under a guard."""
+NOT_RUN = ""
+MIB = 1024
+EXPECTED = {
+    Expect.ENDS: "who eats the memory is ended, nobody else, and the machine is well again",
+    Expect.SPARES: "nobody is ended",
+    Expect.MAY_END: "nobody but who fills the memory is ended",
+    Expect.LEAVES_IT: "the kernel ends the service at its limit, and the guard nobody",
+}
+Column = tuple[str, Callable[[Sequence[Figures]], str]]
+
+
+def _of(
+    figure: Callable[[Figures], float | None], never: str = "never"
+) -> Callable[[Sequence[Figures]], str]:
+    return lambda runs: spell(spread(map(figure, runs)), never)
+
+
+def _dead(runs: Sequence[Figures]) -> str:
+    names = Counter(name for run in runs for name in run.innocents_dead)
+    return ", ".join(name if times == 1 else f"{name} ({times} times)" for name, times in names.most_common())
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("full stall, s", _of(lambda run: run.full)),
+    ("some stall, s", _of(lambda run: run.some)),
+    ("interactive: longest gap, s", _of(lambda run: run.probes["interactive"].longest)),
+    ("interactive: late, s", _of(lambda run: run.probes["interactive"].late)),
+    ("locked: longest gap, s", _of(lambda run: run.probes["locked"].longest)),
+    ("locked: late, s", _of(lambda run: run.probes["locked"].late)),
+    ("unwell for, s", _of(lambda run: run.unwell, "not over")),
+    ("first hog ended after, s", _of(lambda run: run.first_death)),
+    ("innocents dead", _dead),
+    ("kernel kills", _of(lambda run: run.kernel_kills)),
+    ("guard: RSS, MiB", _of(lambda run: run.guard_rss / MIB)),
+    ("guard: CPU, s", _of(lambda run: run.guard_cpu)),
+    ("guard: major faults", _of(lambda run: run.guard_faults)),
+)
+PICTURES: tuple[tuple[str, str, Callable[[Figures], float | None]], ...] = (
+    ("stall", "Full memory stall, in seconds (less is better)", lambda run: run.full),
+    (
+        "gap",
+        "The interactive process's longest gap, in seconds (less is better)",
+        lambda run: run.probes["interactive"].longest,
+    ),
+    ("innocents", "Innocent processes dead (none is best)", lambda run: len(run.innocents_dead)),
+)
+
+
+def write(rows: Sequence[Row], folder: Path) -> None:
+    """Writes the page and its pictures into `folder`."""
+    for name, text in made_from(rows, scenarios()).items():
+        (folder / name).write_text(text)
+
+
+def made_from(rows: Sequence[Row], every: Sequence[Scenario]) -> Mapping[str, str]:
+    """The files of the report, by their names."""
+    cells = {(runs[0].key.scenario, runs[0].key.guard): runs for runs in latest(rows)}
+    files = {"gauntlet.md": page(cells, every)}
+    if cells:
+        pictures = {name: picture(title, figure, cells, every) for name, title, figure in PICTURES}
+        files |= {f"gauntlet-{name}.svg": text for name, text in pictures.items()}
+    return files
+
+
+def picture(
+    title: str, figure: Callable[[Figures], float | None], cells: Cells, every: Sequence[Scenario]
+) -> str:
+    """One figure of all cells that were run, as SVG."""
+
+    def bar(scenario: Scenario, guard: Guard) -> Spread | None:
+        runs = cells.get((scenario.name, guard.name))
+        return spread(figure(run.figures) for run in runs) if runs else None
+
+    groups = (Group(title=each.title, bars=tuple(bar(each, guard) for guard in GUARDS)) for each in every)
+    measured = [group for group in groups if any(group.bars)]
+    return chart.bars(title, [guard.title for guard in GUARDS], measured)
+
+
+def page(cells: Cells, every: Sequence[Scenario]) -> str:
+    """The page, in Markdown."""
+    parts = [_INTRODUCTION, _overview(cells, every), _PICTURES if cells else _NO_ROWS, _SETUP]
+    parts += (f"- **{guard.title}**: {guard.about} {_versions(cells, guard)}" for guard in GUARDS)
+    parts.append(
+        "\n## Scenario by scenario\n\nMedian (least to most) of the runs; an empty line was not run.\n"
+    )
+    parts += (_section(scenario, cells) for scenario in every)
+    return "\n".join(parts)
+
+
+def _overview(cells: Cells, every: Sequence[Scenario]) -> str:
+    header = f"| scenario | {' | '.join(guard.title for guard in GUARDS)} |\n|---|{'---|' * len(GUARDS)}"
+    lines = [header]
+    for scenario in every:
+        found = (_verdict(cells.get((scenario.name, guard.name), ()), scenario) for guard in GUARDS)
+        lines.append(f"| [{scenario.title}](#{_anchor(scenario)}) | {' | '.join(found)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(runs: Sequence[Row], scenario: Scenario) -> str:
+    """How often it was right, and how long everybody stood still."""
+    if not runs:
+        return NOT_RUN
+    good = sum(right(run.figures, scenario.expect) for run in runs)
+    stall = spell(spread(run.figures.full for run in runs), "never")
+    return f"{good} of {len(runs)}; {stall}"
+
+
+def _section(scenario: Scenario, cells: Cells) -> str:
+    titles = ("guard", "runs", "right", *(title for title, _ in COLUMNS))
+    lines = [
+        f"### {scenario.title}\n",
+        f"{scenario.about} The machine has {scenario.hardware}. Right: {EXPECTED[scenario.expect]}.\n",
+        f"| {' | '.join(titles)} |",
+        f"|{'---|' * len(titles)}",
+    ]
+    for guard in GUARDS:
+        runs = cells.get((scenario.name, guard.name), ())
+        lines.append(f"| {' | '.join((guard.title, *_values(runs, scenario)))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _values(runs: Sequence[Row], scenario: Scenario) -> list[str]:
+    if not runs:
+        return [NOT_RUN] * (len(COLUMNS) + 2)
+    figures = [run.figures for run in runs]
+    good = sum(right(each, scenario.expect) for each in figures)
+    return [str(len(runs)), str(good), *(show(figures) for _, show in COLUMNS)]
+
+
+def _versions(cells: Cells, guard: Guard) -> str:
+    versions = {
+        run.key.version: run.day for runs in cells.values() for run in runs if run.key.guard == guard.name
+    }
+    if not versions:
+        return "Not run."
+    return f"Version {', '.join(f'{version} ({day})' for version, day in versions.items())}."
+
+
+def _anchor(scenario: Scenario) -> str:
+    """What Markdown makes of a heading."""
+    kept = (char for char in scenario.title.lower().replace(" ", "-") if char.isalnum() or char in "-_")
+    return "".join(kept)
+
+
+_INTRODUCTION = """# The gauntlet
+
+The same shortages of memory under each guard, in the same machine, measured from inside it. This page is \
+made by `python -m bench.gauntlet report` from the rows of `bench/gauntlet/results.jsonl`; do not edit it.
+
+    python -m bench.gauntlet run --runs 3                       # make the runs that are missing
+    python -m bench.gauntlet run --cell 'flat-out/*' --runs 5   # of these cells only
+    python -m bench.gauntlet report
+
+The machine is that of [testing-vm.md](testing-vm.md): two emulated CPUs (about ten times slower than real \
+ones), Debian 12, its own services, and three bystanders: a database that uses its memory at random, \
+an interactive process that touches some of its 32 MiB every 20 ms, and one that does the same with its \
+memory locked. Everyone who was there before the hogs is innocent. A run is counted only where others used \
+at most a quarter of one of the host's CPUs meanwhile.
+
+- **full, some stall**: how long all, or some, of the tasks that wanted to run waited for memory (PSI).
+- **longest gap, late**: what the 20 ms became at worst, and the sum of all that was beyond them, where it \
+was noticeable (gaps over 60 ms).
+- **unwell**: from the first to the last moment at which less than 5 % of memory and of swap was there, or \
+at which everybody had stood still for more than a fifth of the last second.
+- **right**: who should have died has, nobody else has, and the machine is well again.
+
+## At a glance
+
+How many of the runs were right; and the full stall, in seconds.
+"""
+_PICTURES = """
+![Full memory stall](gauntlet-stall.svg)
+
+![The interactive process's longest gap](gauntlet-gap.svg)
+
+![Innocent processes dead](gauntlet-innocents.svg)
+"""
+_NO_ROWS = "\nNothing has been counted yet.\n"
+_SETUP = """## How the guards are set up
+"""
