@@ -139,7 +139,7 @@ def _rank(options: argparse.Namespace) -> int:
     else:
         view = rank.view(host, policy, options.n)
         shown = listing.as_json(view) if options.json else listing.as_table(view)
-    sys.stdout.write(shown)
+    sys.stdout.write(f"{shown}\n")
     return 0
 
 

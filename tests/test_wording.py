@@ -58,7 +58,8 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         ),
         (
             replace(ended(person(), Outcome.RECOVERED), mode=Mode.DRY_RUN),
-            f"In dry run: {JAVA} ended, and no limit is crossed any more; 300 MiB more available after 0.8 s.",
+            f"In dry run: {JAVA} ended, and no limit is crossed any more; "
+            "300 MiB more available after 0.8 s.",
         ),
         (
             holding(person()),
