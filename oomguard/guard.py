@@ -128,8 +128,7 @@ class Guard:
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
         self._procfs.per_cpu_free()
-        sample = self._sample()
-        assessment = self._gauge.read(sample)
+        sample, assessment = self._read()
         self._hunt.rehearse(sample, assessment)
         self._events += [Degraded(text=text) for text in missing]
         self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
@@ -155,14 +154,17 @@ class Guard:
         self._pressure = pressure
         return self._hunt.actor.world(Sample(at=at, memory=memory, pressure=pressure, vmstat=self._vmstat))
 
-    def _poll(self) -> None:
+    def _read(self) -> tuple[Sample, Assessment]:
         sample = self._sample()
-        assessment = self._gauge.read(sample)
+        return sample, self._gauge.read(sample)
+
+    def _poll(self) -> None:
+        sample, assessment = self._read()
         hunt, acting = self._hunt, self._hunt.in_flight
         if acting:
             self._follow(sample, assessment)
         elif assessment.reasons:
-            hunt.act(sample, assessment)
+            hunt.act(sample, assessment, self._read)
         if acting is not hunt.in_flight:
             self._wakeup.watch(hunt.actor.fds)
         self._note(sample, assessment)

@@ -111,15 +111,23 @@ class Hunt:
         self._passed_over = frozenset()
         self._held = {held: at for held, at in self._held.items() if sample.at - at < HELD}
 
-    def act(self, sample: Sample, assessment: Assessment) -> None:
-        """A limit is crossed and nobody is in flight: end somebody, or say why not."""
+    def act(
+        self, sample: Sample, assessment: Assessment, read: Callable[[], tuple[Sample, Assessment]]
+    ) -> None:
+        """A limit is crossed and nobody is in flight: end somebody, or say why not.
+
+        `read`: the figures as of now. On a host that stalls, a look at everybody may take so long that memory
+        has come back meanwhile.
+        """
         if self._held and sample.at < self._look_again:
             return
         machine, found = self._look(sample, assessment.reasons)
         plan = decide(found, assessment, self._scope, machine, self._disappointment)
         match plan:
             case Kill():
-                self._kill(plan, sample, machine)
+                latest, now = read()
+                if now.reasons:
+                    self._kill(replace(plan, assessment=now), sample.at, latest, machine)
             case Hold():
                 self._hold(plan, sample.at, machine)
 
@@ -163,12 +171,12 @@ class Hunt:
         self._look_again = Seconds(sample.at + took / WATCH_SHARE)
         return machine, found
 
-    def _kill(self, kill: Kill, sample: Sample, machine: Machine) -> None:
+    def _kill(self, kill: Kill, since: Seconds, latest: Sample, machine: Machine) -> None:
         self._held.clear()
-        seen = self._seen(sample, kill.assessment)
+        seen = self._seen(latest, kill.assessment)
         episode, first = begin(replace(seen, gone=False), self._grace)
         delivery = self.actor.signal(kill, first.sent)
-        told = self._account(kill, first.sent, sample.at, machine)
+        told = self._account(kill, first.sent, since, machine)
         flight = _Flight(kill=kill, episode=episode, victim=told.victim)
         match delivery:
             case Delivery.DELIVERED:

@@ -75,6 +75,7 @@ class Scene:
     def __init__(self, *everybody: Judged, own: frozenset[Pid] = frozenset()) -> None:
         self.village = Village(*everybody)
         self.hand = Hand()
+        self.latest: tuple[Sample, Assessment] | None = None
         self.hunt = Hunt(
             policy=Policy.KERNEL,
             scope=Scope.PROCESS,
@@ -86,7 +87,8 @@ class Scene:
         )
 
     def act(self, at: float = 100, found: Assessment = LOW, available: float = 50) -> None:
-        self.hunt.act(sample(at, memory(available)), found)
+        latest = self.latest or (sample(at, memory(available)), found)
+        self.hunt.act(sample(at, memory(available)), found, lambda: latest)
 
     def follow(self, at: float, found: Assessment = LOW, available: float = 50) -> Outcome | None:
         return self.hunt.follow(sample(at, memory(available)), found)
@@ -113,6 +115,20 @@ def test_the_worst_is_asked_and_the_rest_is_told() -> None:
 def test_without_headroom_nobody_is_asked() -> None:
     scene = Scene(BIG)
     scene.act(found=replace(LOW, level=Level.KILL, headroom=0.0))
+    assert scene.hand.sent == [(20, Sent.KILL)]
+
+
+def test_memory_that_came_back_during_the_look_saves_the_victim() -> None:
+    scene = Scene(BIG)
+    scene.latest = (sample(105, memory(900)), WELL)
+    scene.act(100)
+    assert (scene.hand.sent, scene.told(), scene.hunt.in_flight) == ([], [], False)
+
+
+def test_the_latest_figures_decide_how() -> None:
+    scene = Scene(BIG)
+    scene.latest = (sample(105, memory(10)), replace(LOW, level=Level.KILL, headroom=0.0))
+    scene.act(100)
     assert scene.hand.sent == [(20, Sent.KILL)]
 
 
