@@ -63,7 +63,10 @@ def test_what_the_guard_cannot_do_without(key: str, value: str) -> None:
     assert settings(GUARD)[key] == value
 
 
-@pytest.mark.parametrize("key", ["ProtectControlGroups", "ProtectProc", "ProcSubset", "PrivateUsers"])
+@pytest.mark.parametrize(
+    "key",
+    ["ProtectControlGroups", "ProtectProc", "ProcSubset", "PrivateUsers", "PrivateTmp", "PrivateDevices"],
+)
 def test_what_would_keep_the_guard_from_its_work(key: str) -> None:
     assert key not in settings(GUARD)
 

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 PYTHON = "/usr/bin/python3"
 """Debian's, here as in the guest: what is compiled here runs there."""
+CONSTRAINTS = "constraints.txt"
 HOME = "/opt/oomguard"
 """Where the units of systemd/ expect the program."""
 
@@ -30,7 +31,7 @@ def eat() -> Path:
 def oomguard() -> Path:
     """oomguard as a wheel in a virtual environment of its own, byte-compiled, to be put at `HOME`."""
     sources = sorted(path for path in (REPOSITORY / "oomguard").rglob("*.py"))
-    files = (REPOSITORY / "pyproject.toml", REPOSITORY / "README.md", *sources)
+    files = (*(REPOSITORY / name for name in ("pyproject.toml", "README.md", CONSTRAINTS)), *sources)
     inputs = (part for path in files for part in (bytes(path.relative_to(REPOSITORY)), path.read_bytes()))
     return cached("oomguard", inputs, _install)
 
@@ -46,20 +47,10 @@ def _install(into: Path) -> None:
     )
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(REPOSITORY / name, source)
-    _run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "-w",
-        str(wheels),
-        str(source),
-    )
-    _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *map(str, wheels.iterdir()))
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    constraint = f"--constraint={REPOSITORY / CONSTRAINTS}"
+    _run(*pip, "wheel", "--quiet", "--no-deps", constraint, "-w", str(wheels), str(source))
+    _run(*pip, "install", "--quiet", constraint, *map(str, wheels.iterdir()))
     shutil.rmtree(source)
     shutil.rmtree(wheels)
     for script in _scripts(into / "bin"):
@@ -80,7 +71,6 @@ def checks(*names: str) -> Tree:
         "/opt/vm/config": REPOSITORY / "config",
         "/opt/vm/tests/vm/guest": HERE / "guest",
         "/opt/vm/eat": eat(),
-        "/opt/vm/defaults.toml": "",
         RUN: f"#!/bin/sh\ncd /opt/vm && exec {PYTHON} -m tests.vm.guest {' '.join(names)}\n",
     }
 

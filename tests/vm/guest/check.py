@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,9 +19,15 @@ class Check:
     """In seconds of the guest's."""
 
 
-def check(limit: int = 60) -> Callable[[Callable[[], None]], Check]:
+def check(limit: int = 180) -> Callable[[Callable[[], None]], Check]:
     """Makes a function of a check module a `Check` that must be through within `limit` seconds."""
     return lambda function: Check(name=function.__name__, function=function, limit=limit)
+
+
+def measured(what: str, value: float) -> None:
+    """Tells a figure that is worth knowing, and that no check can rest on."""
+    sys.stdout.write(json.dumps({"measured": what, "value": value}) + "\n")
+    sys.stdout.flush()
 
 
 def checks_of(module: ModuleType) -> tuple[Check, ...]:

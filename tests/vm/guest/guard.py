@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
-from tests.vm.guest.host import Unit, run
+from tests.vm.guest.host import Unit, run, until
 
 OOMGUARD = "/opt/oomguard/bin/oomguard"
 CONFIG = Path("/etc/oomguard/oomguard.toml")
-DEFAULTS = "/opt/vm/defaults.toml"
-"""An empty configuration: where the record is must be known while the guard's own file is bad."""
 GUARD = Unit("oomguard.service")
 EXPORTER = Unit("oomguard-exporter.service")
+METRICS = "http://127.0.0.1:9797/metrics"
 
 
 def install(config: str) -> None:
@@ -27,14 +27,21 @@ def install(config: str) -> None:
 
 
 def reload(config: str) -> None:
-    """Gives the running guard another configuration."""
+    """Gives the running guard another configuration, and waits until it has taken or refused it."""
+    reloads = counter("config_reloads")
     CONFIG.write_text(config)
     run("systemctl", "reload", GUARD.name)
+    until(lambda: counter("config_reloads") > reloads, "the reload")
+
+
+def comes_back(pid: int) -> None:
+    """Waits for another guard than the one that had this pid."""
+    until(lambda: GUARD.pid not in {0, pid} and GUARD["ActiveState"] == "active", "another guard", limit=90)
 
 
 def status() -> dict[str, Any]:
     """What `oomguard status --json` prints."""
-    document: dict[str, Any] = json.loads(run(OOMGUARD, "status", "--config", DEFAULTS, "--json"))
+    document: dict[str, Any] = json.loads(run(OOMGUARD, "status", "--json"))
     return document
 
 
@@ -47,3 +54,18 @@ def counter(name: str, **labels: str) -> int:
 def events(kind: str) -> list[dict[str, Any]]:
     """The latest events of a kind, oldest first."""
     return [event for event in status()["events"] if event["kind"] == kind]
+
+
+def journal(unit: Unit) -> str:
+    """What the unit and systemd told the journal of it."""
+    return run("journalctl", "--quiet", "--no-pager", "--output=cat", f"--unit={unit.name}")
+
+
+def metrics() -> str:
+    """What the exporter serves; nothing while it does not."""
+    try:
+        with urlopen(METRICS, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+    except OSError:
+        return ""

@@ -19,7 +19,15 @@ def run(*words: str) -> str:
     return done.stdout.strip()
 
 
-def until(condition: Callable[[], bool], what: str, limit: float = 30) -> None:
+def fails(*words: str) -> str:
+    """The standard error of a command that fails."""
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if not done.returncode:
+        raise AssertionError(f"{' '.join(words)}: succeeds")
+    return done.stderr.strip()
+
+
+def until(condition: Callable[[], bool], what: str, limit: float = 60) -> None:
     """Waits for `condition`; what does not come true in `limit` seconds is a finding."""
     end = time.monotonic() + limit
     while not condition():
@@ -85,11 +93,11 @@ class Unit:
             subprocess.run(("systemctl", *verb, self.name), check=False, capture_output=True)
 
 
-def eat(name: str, *words: str, properties: tuple[str, ...] = ()) -> Unit:
-    """Starts `eat` (see eat.c) as a service of its own."""
+def eat(name: str, *words: str, properties: tuple[str, ...] = (), program: str = EAT) -> Unit:
+    """Starts `eat` (see eat.c), or a copy of it, as a service of its own."""
     # RemainAfterExit keeps a service that died by TERM, so that it can be asked how it ended.
     settings = (
         f"--property={setting}" for setting in ("RemainAfterExit=yes", "OOMPolicy=continue", *properties)
     )
-    run("systemd-run", "--quiet", f"--unit={name}", *settings, EAT, *words)
+    run("systemd-run", "--quiet", f"--unit={name}", *settings, program, *words)
     return Unit(f"{name}.service")

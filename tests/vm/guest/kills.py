@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.vm.guest import guard
 from tests.vm.guest.check import check
-from tests.vm.guest.guard import GUARD, counter, events
-from tests.vm.guest.host import Unit, eat, meminfo, run, until, vmstat
+from tests.vm.guest.guard import GUARD, counter, events, journal
+from tests.vm.guest.hog import hog
+from tests.vm.guest.host import EAT, eat, meminfo, run, until
 
 RULES = """
 [victim]
@@ -49,30 +53,6 @@ cgroup = "*"
 effect = "never"
 """
 DRY_RUN = f'mode = "dry-run"\n{RULES}'
-
-
-@contextmanager
-def hog(name: str, *words: str, properties: tuple[str, ...] = ()) -> Iterator[Unit]:
-    """`eat` as a service that is gone, with its memory, when the check is over; and who else died is told."""
-    innocent = _services()
-    kernel_kills, available = vmstat("oom_kill"), meminfo("MemAvailable")
-    unit = eat(name, *words, properties=properties)
-    try:
-        yield unit
-        now = _services()
-        died = sorted(each for each, pid in innocent.items() if now.get(each) != pid)
-        assert not died, f"innocent, and dead: {died}"
-        assert vmstat("oom_kill") == kernel_kills, "the kernel was faster"
-    finally:
-        unit.stop()
-        until(lambda: meminfo("MemAvailable") > available - 50, "the memory back")
-
-
-def _services() -> dict[str, str]:
-    """Every running service that is not a hog, and its main process."""
-    told = run("systemctl", "show", "--state=running", "--property=Id,MainPID,Transient", "*.service")
-    services = [dict(line.split("=", 1) for line in block.splitlines()) for block in told.split("\n\n")]
-    return {each["Id"]: each["MainPID"] for each in services if each["Transient"] == "no"}
 
 
 @check(limit=120)
@@ -130,6 +110,17 @@ def a_protected_name_that_was_taken_protects_nobody() -> None:
         assert unit.ending == "killed TERM", unit.ending
 
 
+@check(limit=90)
+def who_is_more_than_its_user_dies() -> None:
+    """Root by a file's mode, and nobody by its starter: /proc shows less of such a process."""
+    program = "/var/tmp/eat"
+    shutil.copy(EAT, program)
+    Path(program).chmod(0o4755)
+    with hog("setuid", "leak", "4000", "200", properties=("User=nobody",), program=program) as unit:
+        until(lambda: not unit.alive, "its death", limit=60)
+        assert unit.ending == "killed TERM", unit.ending
+
+
 def _dies_as_a_whole(name: str) -> None:
     # One worker's end would be enough: the three that are left fit into memory.
     with hog(name, "workers", "4", "210", "60") as parent:
@@ -151,6 +142,39 @@ def a_process_group_dies_as_a_whole() -> None:
     _dies_as_a_whole("parent-group")
 
 
+@check(limit=120)
+def who_gets_the_pid_of_a_victim_lives() -> None:
+    """One member of the group ends when asked; its pid is another's by the time of the group's SIGKILL."""
+    # Between the two limits, as there is no time from the one signal to the other below both.
+    size = str(meminfo("MemAvailable") - 70)
+    with ExitStack() as processes, hog("parent-cgroup2", "--deaf", "leak", size, "150") as unit:
+        member = processes.enter_context(_sleeper())
+        Path(f"/proc/{member.pid}/oom_score_adj").write_text("0")
+        Path(f"/sys/fs/cgroup{unit['ControlGroup']}/cgroup.procs").write_text(str(member.pid))
+        member.wait(60)
+        bystander = processes.enter_context(_sleeper(member.pid))
+        assert unit.alive, "too late"
+        until(lambda: not unit.alive, "its death", limit=60)
+        assert unit.ending == "killed KILL", unit.ending
+        assert bystander.poll() is None, f"the bystander died: {bystander.returncode}"
+
+
+@contextmanager
+def _sleeper(pid: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing, with a pid of our choice (pid_namespaces(7))."""
+    sleeper = subprocess.Popen(("sleep", "1000"))
+    try:
+        while pid is not None and sleeper.pid != pid:
+            sleeper.kill()
+            sleeper.wait()
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+            sleeper = subprocess.Popen(("sleep", "1000"))
+        yield sleeper
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
 @check(limit=90)
 def a_stopped_process_dies() -> None:
     with hog("stopped", "flat", "600") as unit:
@@ -170,17 +194,6 @@ def a_frozen_process_dies() -> None:
 
 
 @check(limit=90)
-def a_journal_that_hangs_delays_no_kill() -> None:
-    journald = Unit("systemd-journald.service")
-    run("systemctl", "kill", "--signal=STOP", journald.name)
-    try:
-        with hog("leaker6", "leak", "4000", "200") as unit:
-            until(lambda: not unit.alive, "its death", limit=60)
-    finally:
-        run("systemctl", "kill", "--signal=CONT", journald.name)
-
-
-@check(limit=90)
 def a_cgroup_at_its_own_limit_is_the_kernels_business() -> None:
     kills, kernel_kills = counter("kills"), counter("kernel_kills")
     unit = eat("limited", "flat", "200", properties=("MemoryMax=50M",))
@@ -188,6 +201,18 @@ def a_cgroup_at_its_own_limit_is_the_kernels_business() -> None:
     unit.stop()
     until(lambda: counter("kernel_kills") > kernel_kills, "its count")
     assert counter("kills") == kills
+
+
+@check(limit=150)
+def when_the_kernel_comes_first_it_is_counted_and_told() -> None:
+    guard.reload(ALL_PROTECTED)
+    kills, kernel_kills = counter("kills"), counter("kernel_kills")
+    unit = eat("unguarded", "flat", "4000")
+    until(lambda: not unit.alive, "the kernel's kill", limit=90)
+    unit.stop()
+    until(lambda: counter("kernel_kills") > kernel_kills, "its count")
+    assert counter("kills") == kills
+    until(lambda: "The kernel itself killed" in journal(GUARD), "its line in the journal")
 
 
 @check(limit=120)

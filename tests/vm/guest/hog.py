@@ -1,0 +1,39 @@
+"""A hog: what eats the machine's memory in a check, and what must come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.vm.guest.host import EAT, Unit, eat, meminfo, run, until, vmstat
+
+
+@contextmanager
+def hog(name: str, *words: str, properties: tuple[str, ...] = (), program: str = EAT) -> Iterator[Unit]:
+    """`eat` as a service that is gone, with its memory, when the check is over; and who else died is told."""
+    innocent = _services()
+    kernel_kills, available = vmstat("oom_kill"), meminfo("MemAvailable")
+    unit = eat(name, *words, properties=properties, program=program)
+    try:
+        yield unit
+        now = _services()
+        died = sorted(each for each, pid in innocent.items() if now.get(each) != pid)
+        assert not died, f"innocent, and dead: {died}"
+        assert vmstat("oom_kill") == kernel_kills, "the kernel was faster"
+    finally:
+        unit.stop()
+        until(lambda: meminfo("MemAvailable") > available - 50, "the memory back")
+
+
+def _services() -> dict[str, str]:
+    """Every running service that is not a hog, and its main process."""
+    told = run("systemctl", "show", "--state=running", "--property=Id,MainPID,Transient", "*.service")
+    services = [dict(line.split("=", 1) for line in block.splitlines()) for block in told.split("\n\n")]
+    return {each["Id"]: each["MainPID"] for each in services if each["Transient"] == "no"}
+
+
+def leaker_dies(name: str, rate: int = 200) -> None:
+    """A process that leaks `rate` MiB a second is asked to end, and does; nobody else dies."""
+    with hog(name, "leak", "4000", str(rate)) as unit:
+        until(lambda: not unit.alive, "its death", limit=60)
+        assert unit.ending == "killed TERM", unit.ending

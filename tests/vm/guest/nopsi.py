@@ -1,0 +1,33 @@
+"""A kernel that does not account for stalls (psi=0): said once, and what does not need it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.vm.guest import guard
+from tests.vm.guest.check import check
+from tests.vm.guest.guard import GUARD, counter, events, journal, status
+from tests.vm.guest.hog import leaker_dies
+from tests.vm.guest.host import until
+
+
+@check(limit=120)
+def starts_and_says_what_is_missing() -> None:
+    assert not Path("/proc/pressure/memory").exists()
+    guard.install("")
+    until(lambda: counter("polls") > 0, "polls")
+    told = [event["text"] for event in events("degraded")]
+    assert len(told) == 1, told
+    assert "psi=1" in told[0], told
+    until(lambda: "psi=1" in journal(GUARD), "the same in the journal")
+    assert not status()["state"]["psi"]
+
+
+@check(limit=90)
+def a_leaker_dies_by_term() -> None:
+    leaker_dies("leaker")
+
+
+@check()
+def nothing_failed() -> None:
+    assert counter("failures") == 0, events("failed")
