@@ -229,7 +229,7 @@ def test_each_would_be_kill_is_reported_once() -> None:
             if hunt.in_flight:
                 hunt.follow(seen, found)
             elif found.reasons:
-                hunt.act(seen, found)
+                hunt.act(seen, found, lambda now=(seen, found): now)  # type: ignore[misc]  # bound now
         killings = [one for one in hunt.events if isinstance(one, Killing)]
         ends = [one for one in hunt.events if isinstance(one, Ended)]
         assert [one.victim.pid for one in killings] == [large.pid, small.pid]

@@ -22,7 +22,7 @@ from tests.builders import MACHINE, assessment, judged, memory, process, sample,
 
 GRACE = Seconds(10.0)
 LOW = assessment(Reason.LOW_MEMORY, available=50)
-WELL = assessment(level=Level.CALM, available=900)
+WELL = replace(assessment(level=Level.CALM, available=900), reasons=())
 BIG, SMALL = judged(process(20, 300)), judged(process(10, 50))
 PROTECTED = judged(process(30, 500), verdict(Standing.NEVER))
 
