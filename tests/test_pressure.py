@@ -267,3 +267,8 @@ def test_a_large_host_may_sleep_long() -> None:
 def test_the_first_sample_tells_no_stall() -> None:
     pressure = Pressure(some=Seconds(9e5), full=Seconds(9e5))
     assert read(sample(100, memory(10), pressure)).figures.stall == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("available", "near"), [(201, False), (200, True), (50, True), (900, False)])
+def test_near_is_within_twice_the_limit(available: float, near: bool) -> None:
+    assert Gauge(LIMITS, HEURISTIC, PAGE).is_near(memory(available)) is near
