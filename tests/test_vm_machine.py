@@ -31,8 +31,8 @@ MACHINES = {
         cmdline=("systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=1")
     ),
 }
-FEW = frozenset(("service", "kills", "small", "nopsi"))
-"""Made by default. The others take as long again and find less: they are made where `vm` is asked for."""
+FEW = frozenset(("service", "small", "nopsi"))
+"""Made by default. The others take longer: they are made where `vm` is asked for."""
 
 
 def checks(module: str) -> tuple[Check, ...]:

@@ -10,7 +10,7 @@ from tests.vm.guest import guard
 from tests.vm.guest.check import check
 from tests.vm.guest.guard import counter, events
 from tests.vm.guest.hog import hog, leaker_dies
-from tests.vm.guest.host import Unit, available, until
+from tests.vm.guest.host import Unit, meminfo, until
 
 RULES = """
 [[rule]]
@@ -84,7 +84,7 @@ def a_victim_that_cannot_die_is_passed_over() -> None:
 
 def _nearly_all() -> str:
     """As much as leaves the guard time for both: between the limits, and no more."""
-    return str(available() - 70)
+    return str(meminfo("MemAvailable") - 70)
 
 
 @contextmanager

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.vm.guest.host import EAT, Unit, available, eat, run, until, vmstat
+from tests.vm.guest.host import EAT, Unit, eat, meminfo, run, until, vmstat
 
 
 @contextmanager
 def hog(name: str, *words: str, properties: tuple[str, ...] = (), program: str = EAT) -> Iterator[Unit]:
     """`eat` as a service that is gone, with its memory, when the check is over; and who else died is told."""
     innocent = _services()
-    kernel_kills, before = vmstat("oom_kill"), available()
+    kernel_kills, available = vmstat("oom_kill"), meminfo("MemAvailable")
     unit = eat(name, *words, properties=properties, program=program)
     try:
         yield unit
@@ -22,7 +22,7 @@ def hog(name: str, *words: str, properties: tuple[str, ...] = (), program: str =
         assert vmstat("oom_kill") == kernel_kills, "the kernel was faster"
     finally:
         unit.stop()
-        until(lambda: available() > before - 50, "the memory back")
+        until(lambda: meminfo("MemAvailable") > available - 50, "the memory back")
 
 
 def _services() -> dict[str, str]:

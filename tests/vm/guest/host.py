@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -43,13 +42,6 @@ def meminfo(line: str) -> int:
         if words[0] == f"{line}:":
             return int(words[1]) >> 10
     raise AssertionError(f"/proc/meminfo has no {line}")
-
-
-def available() -> int:
-    """What can be taken, in MiB: MemAvailable, and the free pages that each CPU keeps for itself."""
-    words = map(str.split, Path("/proc/zoneinfo").read_text().splitlines())
-    pages = sum(int(line[1]) for line in words if line[0] == "count:")
-    return meminfo("MemAvailable") + (pages * os.sysconf("SC_PAGE_SIZE") >> 20)
 
 
 def vmstat(counter: str) -> int:

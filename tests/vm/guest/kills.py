@@ -12,7 +12,7 @@ from tests.vm.guest import guard
 from tests.vm.guest.check import check
 from tests.vm.guest.guard import GUARD, counter, events, journal
 from tests.vm.guest.hog import hog
-from tests.vm.guest.host import EAT, available, eat, run, until
+from tests.vm.guest.host import EAT, eat, meminfo, run, until
 
 RULES = """
 [victim]
@@ -146,7 +146,7 @@ def a_process_group_dies_as_a_whole() -> None:
 def who_gets_the_pid_of_a_victim_lives() -> None:
     """One member of the group ends when asked; its pid is another's by the time of the group's SIGKILL."""
     # Between the two limits, as there is no time from the one signal to the other below both.
-    size = str(available() - 70)
+    size = str(meminfo("MemAvailable") - 70)
     with ExitStack() as processes, hog("parent-cgroup2", "--deaf", "leak", size, "150") as unit:
         member = processes.enter_context(_sleeper())
         Path(f"/proc/{member.pid}/oom_score_adj").write_text("0")
@@ -203,27 +203,6 @@ def a_cgroup_at_its_own_limit_is_the_kernels_business() -> None:
     assert counter("kills") == kills
 
 
-@check(limit=120)
-def in_dry_run_nobody_dies() -> None:
-    guard.reload(DRY_RUN)
-    kills, would_kill = counter("kills"), counter("would_kills")
-    with hog("dry", "flat", str(available() - 70)) as unit:
-        until(lambda: counter("would_kills") > would_kill, "what would have been", limit=60)
-        assert unit.alive, unit.ending
-    assert counter("kills") == kills
-
-
-@check(limit=120)
-def when_all_are_protected_nobody_dies_and_it_is_told() -> None:
-    guard.reload(ALL_PROTECTED)
-    kills, holds = counter("kills"), counter("holds", reason="all_protected")
-    with hog("held", "flat", str(available() - 70)) as unit:
-        until(lambda: counter("holds", reason="all_protected") > holds, "the hold", limit=60)
-        assert unit.alive, unit.ending
-    assert counter("kills") == kills
-    assert GUARD["ActiveState"] == "active"
-
-
 @check(limit=150)
 def when_the_kernel_comes_first_it_is_counted_and_told() -> None:
     guard.reload(ALL_PROTECTED)
@@ -234,3 +213,24 @@ def when_the_kernel_comes_first_it_is_counted_and_told() -> None:
     until(lambda: counter("kernel_kills") > kernel_kills, "its count")
     assert counter("kills") == kills
     until(lambda: "The kernel itself killed" in journal(GUARD), "its line in the journal")
+
+
+@check(limit=120)
+def in_dry_run_nobody_dies() -> None:
+    guard.reload(DRY_RUN)
+    kills, would_kill = counter("kills"), counter("would_kills")
+    with hog("dry", "flat", str(meminfo("MemAvailable") - 70)) as unit:
+        until(lambda: counter("would_kills") > would_kill, "what would have been", limit=60)
+        assert unit.alive, unit.ending
+    assert counter("kills") == kills
+
+
+@check(limit=120)
+def when_all_are_protected_nobody_dies_and_it_is_told() -> None:
+    guard.reload(ALL_PROTECTED)
+    kills, holds = counter("kills"), counter("holds", reason="all_protected")
+    with hog("held", "flat", str(meminfo("MemAvailable") - 70)) as unit:
+        until(lambda: counter("holds", reason="all_protected") > holds, "the hold", limit=60)
+        assert unit.alive, unit.ending
+    assert counter("kills") == kills
+    assert GUARD["ActiveState"] == "active"
