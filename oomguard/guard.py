@@ -80,7 +80,7 @@ class Guard:
         self._reload_due = False
         self._started = time.time()
         self._polls = 0
-        self._took = self._pause = Seconds(0.0)
+        self._pause = Seconds(0.0)
         self._configure(config)
 
     def _configure(self, config: Config) -> None:
