@@ -41,7 +41,7 @@ FIGURES = Figures(
     recorder_gap=0.06,
 )
 KEY = Key(scenario="one", guard="oomguard", version="v1", setup="s1")
-ROW = Row(key=KEY, run=1, day="2026-01-01", others=0.1, figures=FIGURES)
+ROW = Row(key=KEY, run=1, day="2026-01-01", waited=0.01, figures=FIGURES)
 
 
 def death(at: float, **changes: object) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -126,6 +128,17 @@ def host() -> Iterator[Host]:
     host = Host()
     yield host
     host.close()
+
+
+@pytest.fixture
+def somebody() -> Iterator[None]:
+    """Somebody to end, in dry run: on a host that runs nothing but the tests there is nobody else."""
+    holds = (sys.executable, "-c", "held = bytearray(64 << 20); print(flush=True); input()")
+    with subprocess.Popen(holds, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
 
 
 @pytest.fixture
@@ -252,6 +265,7 @@ def test_a_hold_is_told_once(writer: Writer, host: Host) -> None:
     assert state(writer).phase is Phase.ARMED
 
 
+@pytest.mark.usefixtures("somebody")
 def test_a_dry_run_goes_through_an_episode(writer: Writer, host: Host) -> None:
     host.share_available = 0.1
     turns = run(writer, host, poll, poll, config=SHORT)
@@ -260,6 +274,7 @@ def test_a_dry_run_goes_through_an_episode(writer: Writer, host: Host) -> None:
     assert (state(writer).phase, turns.pauses[-1]) == (Phase.ACTING, ACTING_PAUSE)
 
 
+@pytest.mark.usefixtures("somebody")
 def test_a_reload_during_an_episode_waits_for_its_end_and_loses_nothing(writer: Writer, host: Host) -> None:
     def come_back() -> frozenset[int]:
         host.share_available = 1.0

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import resource
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.gauntlet.guards import Guard
+from bench.gauntlet.hostwait import host_wait
 from bench.gauntlet.measure import Figures, measure
 from bench.gauntlet.rows import Key
 from bench.gauntlet.scenario import Scenario
@@ -50,11 +46,11 @@ class Cell:
         return Key(scenario=scenario.name, guard=guard.name, version=guard.version(), setup=setup)
 
     def run(self) -> tuple[Outcome, float]:
-        """One run: what came out, and how many CPUs of the host others used meanwhile."""
-        with others() as used:
+        """One run: what came out, and for which share of it the machine waited for a CPU of the host."""
+        with host_wait() as waited:
             limit = BOOT_LIMIT + self.scenario.limit + self.scenario.linger
             outcome = machine.run(self.scenario.machine, self.payload(), limit)
-        return outcome, used[0]
+        return outcome, waited.share
 
     def figures(self, outcome: Outcome) -> Figures:
         """The figures of a run; ValueError where the recorder did not get to tell all of them."""
@@ -91,31 +87,6 @@ def program(name: str) -> Path:
     inputs = (*(path.read_bytes() for path in sources), " ".join(gcc).encode())
     made = cached(f"gauntlet-{name}", inputs, lambda into: _run(*gcc, str(into / name)))
     return made / name
-
-
-@contextmanager
-def others() -> Iterator[list[float]]:
-    """Measures how many of this host's CPUs others use: [0] is the average, once the block is through.
-
-    What the hypervisor below this host takes from it (steal) counts as well.
-    """
-    used = [0.0]
-    start, busy, own = time.monotonic(), _busy(), _own()
-    yield used
-    seconds = time.monotonic() - start
-    used[0] = round(max(0.0, (_busy() - busy) - (_own() - own)) / seconds, 3)
-
-
-def _busy() -> float:
-    """Seconds of all CPUs since boot that were not idle: the first line of /proc/stat, proc(5)."""
-    user, nice, system, _idle, _iowait, *others = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
-    return sum(map(int, (user, nice, system, *others))) / os.sysconf("SC_CLK_TCK")
-
-
-def _own() -> float:
-    """Seconds of CPU of this process and of its children that have ended."""
-    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _run(*words: str) -> None:

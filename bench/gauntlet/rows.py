@@ -33,8 +33,8 @@ class Row:
     run: int
     """From 1."""
     day: str
-    others: float
-    """How many of the host's CPUs others used meanwhile, on the average."""
+    waited: float
+    """Seconds that the machine's CPUs waited for one of the host's, per second."""
     figures: Figures
 
 
