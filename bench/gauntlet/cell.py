@@ -46,7 +46,7 @@ class Cell:
         return Key(scenario=scenario.name, guard=guard.name, version=guard.version(), setup=setup)
 
     def run(self) -> tuple[Outcome, float]:
-        """One run: what came out, and for which share of it the machine waited for a CPU of the host."""
+        """One run: what came out, and how long a second the machine waited for CPUs of the host."""
         with host_wait() as waited:
             limit = BOOT_LIMIT + self.scenario.limit + self.scenario.linger
             outcome = machine.run(self.scenario.machine, self.payload(), limit)

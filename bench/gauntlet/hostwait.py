@@ -1,4 +1,7 @@
-"""How long a machine waited for the CPUs of this host: what makes a run on a busy host worth nothing."""
+"""How long a machine waited for the CPUs of this host: what makes a run on a busy host worth nothing.
+
+Only its own CPUs count, which are the threads of qemu that run most: the others wait for these.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,31 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
+
+from tests.vm.machine import CPUS
 
 INTERVAL = 0.5
 """Seconds between two readings of the threads' waits: what a thread waits after its last one is missed."""
 NANO = 1e-9
 
 
+class Thread(NamedTuple):
+    """Seconds that a thread ran, and that it was ready and had no CPU."""
+
+    ran: float
+    waited: float
+
+
 class HostWait:
-    """The waits of all threads of this process's children, by thread."""
+    """The waits of this process's children, by thread."""
 
     def __init__(self) -> None:
         self.share = 0.0
-        """Seconds that threads were ready and had no CPU, or the host had none itself (steal), per second."""
-        self._waits: dict[int, float] = {}
+        """Seconds that they were ready and had no CPU of the host, or it had none itself (steal), per second."""
+        self._threads: dict[int, Thread] = {}
         self._over = threading.Event()
 
     def watch(self) -> None:
@@ -30,8 +43,10 @@ class HostWait:
         start, stolen = time.monotonic(), steal()
         while not self._over.wait(INTERVAL):
             for child in psutil.Process().children():
-                self._waits.update(waits(Path("/proc") / str(child.pid)))
-        self.share = round((sum(self._waits.values()) + steal() - stolen) / (time.monotonic() - start), 3)
+                self._threads.update(threads(Path("/proc") / str(child.pid)))
+        cpus = sorted(self._threads.values(), reverse=True)[:CPUS]
+        waited = sum(each.waited for each in cpus) + steal() - stolen
+        self.share = round(waited / (time.monotonic() - start), 3)
 
     def end(self) -> None:
         """It is over."""
@@ -51,15 +66,16 @@ def host_wait() -> Iterator[HostWait]:
         thread.join()
 
 
-def waits(process: Path) -> dict[int, float]:
-    """Seconds that each thread of a process was ready and had no CPU; none where it has gone.
+def threads(process: Path) -> dict[int, Thread]:
+    """The threads of a process by their ids; none where it has gone.
 
-    The second figure of /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst).
+    From /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst).
     """
     found = {}
     try:
         for task in (process / "task").iterdir():
-            found[int(task.name)] = int((task / "schedstat").read_text().split()[1]) * NANO
+            ran, waited = (task / "schedstat").read_text().split()[:2]
+            found[int(task.name)] = Thread(int(ran) * NANO, int(waited) * NANO)
     except (FileNotFoundError, ProcessLookupError):
         pass
     return found
