@@ -11,6 +11,7 @@ import gc
 import os
 import resource
 import threading
+from contextlib import suppress
 
 from oomguard.units import KIB, MIB, Bytes
 
@@ -31,6 +32,9 @@ BLOCK_LIMIT = Bytes(32 * MIB)
 """Blocks below this come from the heap: the most that mallopt(3) accepts."""
 
 STACK = Bytes(256 * KIB)
+
+REAL_TIME = 1
+"""The lowest of the real-time priorities: before all that is ordinary, behind all that is urgent."""
 
 SMALL = Bytes(512)
 """The largest object that comes from an arena (CPython, Objects/obmalloc.c SMALL_REQUEST_THRESHOLD)."""
@@ -106,9 +110,16 @@ def exempt(proc: str | os.PathLike[str] = "/proc") -> tuple[str, ...]:
 
 
 def hurry() -> tuple[str, ...]:
-    """Takes the CPU before others do (setpriority(2))."""
-    try:
+    """Takes the CPU before others do: in real time, or else by nice (sched_setscheduler(2), setpriority(2)).
+
+    In real time it may also dip into the last reserve of memory where others have to reclaim some first
+    (mm/page_alloc.c `gfp_to_alloc_flags()`). What it starts from now on has an ordinary priority.
+    """
+    with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -20)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REAL_TIME))
     except OSError as error:
-        return (f"the guard has to wait its turn for the CPU ({error.strerror}): give it CAP_SYS_NICE",)
+        remedy = "give it CAP_SYS_NICE, and RestrictRealtime=no"
+        return (f"the guard has to wait its turn for the CPU and for memory ({error.strerror}): {remedy}",)
     return ()

@@ -105,10 +105,25 @@ def test_hurry_says_what_is_missing() -> None:
     assert "CAP_SYS_NICE" in out
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="not root: no priority to be had")
-def test_hurry_takes_the_highest_priority() -> None:
-    code = "import os; from oomguard import resident; print(resident.hurry(), os.getpriority(0, 0))"
-    assert in_child(code).stdout == "() -20\n"
+def real_time_is_to_be_had() -> bool:
+    code = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+    return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def test_hurry_takes_the_cpu_first_and_its_children_do_not() -> None:
+    if not real_time_is_to_be_had():
+        pytest.skip("no real time to be had")
+    code = """
+import os
+from oomguard import resident
+missing = resident.hurry()
+parent = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+child = os.fork()
+if not child:
+    os._exit(os.sched_getscheduler(0) != os.SCHED_OTHER or os.getpriority(0, 0) != 0)
+print(missing, parent, os.waitpid(child, 0)[1])
+"""
+    assert in_child(code).stdout == "() True 0\n"
 
 
 def test_exempt_asks_for_the_lowest_score(tmp_path: Path) -> None:

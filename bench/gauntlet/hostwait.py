@@ -34,7 +34,7 @@ class HostWait:
 
     def __init__(self) -> None:
         self.share = 0.0
-        """Seconds that they were ready and had no CPU of the host, or it had none itself (steal), per second."""
+        """Seconds that CPUs were ready and had none, or the host had none itself (steal), per second."""
         self._threads: dict[int, Thread] = {}
         self._over = threading.Event()
 
