@@ -11,7 +11,8 @@ RUN_PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libsys
 TEST_PACKAGES := $(RUN_PACKAGES) strace prometheus qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
 
 # The modules that decide: every branch of theirs is tested.
-DECIDING := badness rules expression pressure stall phase ranking scope plan episode account
+DECIDING := pressure gauge stall bystanders forecast phase growth holders badness rules expression \
+    ranking family scope plan episode account
 comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))

@@ -15,7 +15,9 @@ from oomguard import ranking
 from oomguard.badness import Policy
 from oomguard.census import Census
 from oomguard.config import DEFAULTS
-from oomguard.pressure import Gauge, Sample
+from oomguard.forecast import Pace
+from oomguard.gauge import Gauge
+from oomguard.pressure import Sample
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Exempt
 from oomguard.record import Writer
@@ -35,19 +37,20 @@ def main() -> None:
         at=Seconds(1.0), memory=procfs.memory(), pressure=procfs.pressure(), vmstat=procfs.vmstat()
     )
     everybody = census.take()
+    takes = Pace().takes()
     nobody = Exempt(own=frozenset(), passed_over=frozenset())
 
     def look() -> None:
         machine = procfs.machine()
         seen = census.take()
-        measure = ranking.score(Policy.KERNEL, (), (one.process for one in seen), machine)
+        measure = ranking.score(Policy.KERNEL, (), seen, machine)
         ranking.rank(seen, measure, machine, nobody)
 
     steps: dict[str, tuple[Callable[[], object], int]] = {
         "meminfo": (procfs.memory, 1),
         "PSI": (procfs.pressure, 1),
         "vmstat, where somebody waited": (procfs.vmstat, 1),
-        "comparing with the limits": (lambda: gauge.read(sample), 1),
+        "comparing with the limits": (lambda: gauge.read(sample, takes), 1),
         "publishing a sample": (lambda: writer.sample(sample), 1),
         "listing /proc, a process": (procfs.pids, len(everybody)),
         "a look at everybody, ranked, a process": (look, len(everybody)),

@@ -8,12 +8,13 @@ from oomguard import badness
 from oomguard.badness import Machine, Policy
 from oomguard.episode import Finish, Sent
 from oomguard.event import Ended, Holding, Killing, Mode, Person
+from oomguard.holders import Held
 from oomguard.plan import Hold, Kill
 from oomguard.ranking import Judged, Spared, SparedProcess
 from oomguard.units import Bytes, Points, Seconds
 
 BIGGEST = 3
-"""How many of the spared a Hold names."""
+"""How many of the spared, and of those who hold memory, a Hold names."""
 BY_NATURE = frozenset((Spared.KERNEL_THREAD, Spared.NO_MEMORY, Spared.INIT))
 """Spared on any host, and so nothing to tell by name."""
 
@@ -44,8 +45,8 @@ def ended(victim: Person, finish: Finish, mode: Mode) -> Ended:
     return Ended(mode=mode, outcome=finish.outcome, victim=victim, freed=finish.freed, took=finish.took)
 
 
-def holding(hold: Hold, machine: Machine) -> Holding:
-    """What to tell of a limit that is crossed with nobody to die for it."""
+def holding(hold: Hold, machine: Machine, held: Held) -> Holding:
+    """What to tell of a limit that is crossed with nobody to die for it, while memory is `held` so."""
     spared = Counter(one.why for one in hold.spared)
     named = (one for one in hold.spared if one.why not in BY_NATURE)
     biggest = sorted(named, key=_held, reverse=True)[:BIGGEST]
@@ -55,6 +56,7 @@ def holding(hold: Hold, machine: Machine) -> Holding:
         why=hold.why,
         spared=tuple((why, spared[why]) for why in Spared if spared[why]),
         biggest=tuple(_by_kernel(one.judged, machine) for one in biggest),
+        held=held[:BIGGEST],
         figures=hold.assessment.figures,
     )
 

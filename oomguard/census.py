@@ -1,62 +1,53 @@
-"""Everybody on the host, judged by the rules; what is slow to learn is kept by identity and by exec.
+"""Everybody on the host, judged by the rules: whom to read, and when.
 
-A verdict stands as long as the process is the same, runs the same program and has the same user. In
-calm the census is kept true at a bounded share of a CPU; at the limit only figures are read anew, and
-newcomers are judged at a glance: by globs, not by `re:`, and without their command lines.
+Each look at a process first asks whether it has changed at all since it was read; most have not. In calm
+everybody is looked at now and then, while armed all the time, each at a bounded share of a CPU. So at the
+limit only those are read anew who are likely to matter, and newcomers.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable
+from heapq import nlargest
+from operator import attrgetter
+from typing import TypeVar
 
-from oomguard.cgroup import NO_CGROUP
-from oomguard.errors import Gone, Malformed
-from oomguard.process import Key, Process
+from oomguard.badness import OOM_SCORE_ADJ_MIN
+from oomguard.errors import Gone
+from oomguard.process import Process
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
+from oomguard.registry import UNREADABLE, Dossier, Registry
 from oomguard.resolver import Resolver
-from oomguard.rules import NO_RULE, Field, Rule, Standing, Subject, Unread, Verdict, glance, judge
-from oomguard.units import Pid, Seconds, Uid
+from oomguard.rules import Field, Rule, Standing
+from oomguard.units import Pid, Seconds
 
-UNREADABLE = (Gone, Malformed, OSError)
-"""What reading one process may raise."""
+T = TypeVar("T")
+
 SLOW = frozenset((Field.USER, Field.CMDLINE))
 """Names that may take long to read."""
 SLICE = 64
-"""Processes looked at in one poll of the calm phase."""
+"""Processes looked at in one poll of the calm phase; newcomers, in one while armed."""
 ROUND = Seconds(15.0)
 """How often everybody is looked at in calm, at the most."""
 CALM_SHARE = 0.0005
 """Of a CPU, for looking at everybody in calm."""
-DELETED = " (deleted)"
-"""What the kernel adds to the path of a program that was replaced while it ran: by an upgrade, say."""
 SETTLING = 0.01
 """Seconds between two looks for slow names, where they are waited for."""
-MANY_IMAGES = 16
-"""Who has run more programs than this under one pid is not waited for any more: a process can feign an exec
-(PR_SET_MM_MAP, prctl(2)), and would never be judged if it did so all the time."""
-COMM_LENGTH = 15
-"""TASK_COMM_LEN less the terminator."""
 
-
-@dataclass(slots=True, kw_only=True)
-class _Entry:
-    """What is known of one process beyond its figures."""
-
-    key: Key
-    image: int
-    uid: Uid
-    subject: Subject
-    verdict: Verdict
-    foreign: bool
-    """In another user namespace than the guard's: its capabilities count there, and nowhere else."""
-    hasty: bool
-    """Judged at a glance: to be judged again in calm."""
-    images: int
-    """How many programs it has run, as far as was seen."""
+WATCH_SHARE = 0.05
+"""Of a CPU, for following everybody while armed."""
+LISTING_SHARE = 0.03
+"""Of a CPU, and of that: for listing /proc, which is all that finds newcomers."""
+MOST_AT_ONCE = Seconds(0.02)
+"""Following never takes longer than this within one poll."""
+OTHERS = 256
+"""While armed the worst are looked at once more after so many others."""
+WORST, GROWING = 32, 8
+"""Who is likely to matter: so many of the worst, and of those who have grown most."""
+FRESH = Seconds(5.0)
+"""At the limit, who was not looked at for longer is looked at again."""
 
 
 class Census:
@@ -64,192 +55,156 @@ class Census:
 
     def __init__(self, procfs: ProcFS, rules: tuple[Rule, ...], resolver: Resolver | None) -> None:
         self._procfs = procfs
-        self._rules = rules
-        self._glance = glance(rules)
-        self._resolver = resolver
-        # The guard's own, as init's may not be read from within a container.
-        self._home = procfs.user_namespace(Pid(os.getpid()))
-        self._entries: dict[Pid, _Entry] = {}
-        self._users: dict[Uid, str | None] = {}
+        self._registry = Registry(procfs, rules, resolver)
         self._ahead: list[Pid] = []
         self._next_round = 0.0
         self._spent = 0.0
+        self._following: list[Pid] = []
+        self._followed_at = _uptime()
+        self._credit = 0.0
+        self._next_listing = 0.0
 
     def take(self) -> tuple[Judged, ...]:
         """Everybody, with figures as of now. Safe in the kill path."""
-        everybody = []
-        for pid in self._procfs.pids():
-            process = self._read(pid)
-            if process is not None:
-                everybody.append(self._judged(process))
-        return tuple(everybody)
+        at = _uptime()
+        found = (self._read(pid, at) for pid in self._procfs.pids())
+        return tuple(dossier.judged for dossier in found if dossier is not None)
+
+    def take_likely(self, worth: Callable[[Judged], int]) -> tuple[Judged, ...]:
+        """Everybody, with figures as of now where they are likely to matter. Safe in the kill path.
+
+        Read anew are those of most `worth` and those who have grown most; newcomers, and whoever has changed
+        but was not looked at for `FRESH`. The others are as they were last read. A pid that changed hands
+        since then is shown with who had it before: `confirms` knows.
+        """
+        at = _uptime()
+        pids = self._procfs.pids()
+        dossiers = self._registry.dossiers
+        for pid in pids:
+            dossier = dossiers.get(pid)
+            if dossier is None or at - dossier.seen_at > FRESH:
+                self._look(pid, at)
+        for pid in self._likely(worth):
+            self._read(pid, at)
+        return tuple(dossiers[pid].judged for pid in pids if pid in dossiers)
 
     def confirms(self, process: Process) -> bool:
-        """Whether this may still die: the same process, and where it has exec'd since, judged anew."""
-        try:
-            stat = self._procfs.stat(process.key.pid)
-        except UNREADABLE:
+        """Whether this may still die: the same process, and where it runs another program, judged anew."""
+        dossier = self._read(process.key.pid, _uptime())
+        if dossier is None or dossier.judged.process.key != process.key:
             return False
-        if stat.key != process.key:
+        now, verdict = dossier.judged.process, dossier.judged.verdict
+        if now.oom_score_adj == OOM_SCORE_ADJ_MIN:
             return False
-        if stat.image == process.image:
+        if (now.image, now.uid) == (process.image, process.uid):
             return True
-        now = self._read(process.key.pid)
-        if now is None or now.key != process.key:
-            return False
-        verdict = self._entry(now).verdict
         return verdict.standing is not Standing.NEVER and not verdict.unresolved
 
     def close(self) -> None:
-        """Let go of the thread that finds slow names."""
-        if self._resolver is not None:
-            self._resolver.close()
+        """Let go of the threads that find slow names."""
+        self._registry.close()
 
     def refresh(self) -> None:
         """Look at the next few processes, newcomers at once and all others once it is time to."""
-        began = time.monotonic()
-        self._collect()
-        self._reconsider()
+        began = _uptime()
+        self._registry.collect()
+        self._registry.reconsider()
         if not self._ahead:
             if began < self._next_round:
                 return
-            self._ahead = self._procfs.pids()
-            self._forget(frozenset(self._ahead))
+            self._ahead = self._present()
             self._spent = 0.0
         for pid in self._ahead[-SLICE:]:
-            self._look(pid)
+            self._visit(pid)
         del self._ahead[-SLICE:]
-        self._spent += time.monotonic() - began
+        self._spent += _uptime() - began
         self._next_round = began + max(ROUND, self._spent / CALM_SHARE)
 
-    def _reconsider(self) -> None:
-        """Judge in full whoever was judged in haste: a newcomer may be the one that memory is short for."""
-        if self._glance == self._rules:
+    def follow(self) -> None:
+        """Look at newcomers and at the next few others, the worst more often: for each poll while armed."""
+        began = _uptime()
+        # What was taken beyond the share is paid back before anybody is looked at again.
+        self._credit = min(self._credit + (began - self._followed_at) * WATCH_SHARE, MOST_AT_ONCE)
+        self._followed_at = began
+        if self._credit <= 0:
             return
-        for entry in islice((entry for entry in self._entries.values() if entry.hasty), SLICE):
-            entry.verdict = judge(self._rules, entry.subject)
-            entry.hasty = False
+        if not self._following:
+            self._following = self._turns()
+        if began >= self._next_listing:
+            self._following += self._newcomers()
+            self._next_listing = began + (_uptime() - began) / LISTING_SHARE
+        while self._following and _uptime() - began < self._credit:
+            self._look(self._following.pop(), began)
+        self._credit -= _uptime() - began
 
     def settle(self, patience: Seconds) -> None:
         """Judge everybody in full; wait for slow names, at most for `patience`. Not for the guard's loop."""
-        deadline = time.monotonic() + patience
-        for pid in self._procfs.pids():
-            self._look(pid)
-        while self._awaits_names() and time.monotonic() < deadline:
+        deadline = _uptime() + patience
+        for pid in self._present():
+            self._visit(pid)
+        while self._registry.awaits_names() and _uptime() < deadline:
             time.sleep(SETTLING)
-            self._collect()
-            self._forget(frozenset(self._procfs.pids()))
+            self._registry.collect()
+            self._present()
 
-    def _awaits_names(self) -> bool:
-        return any(entry.subject.cmdline is Unread.UNREAD for entry in self._entries.values())
+    def _present(self) -> list[Pid]:
+        """Everybody who is there now; of all others nothing is kept."""
+        pids = self._procfs.pids()
+        self._registry.forget(self._registry.dossiers.keys() - frozenset(pids))
+        return pids
 
-    def _look(self, pid: Pid) -> None:
-        """Judge a newcomer, or whoever was judged in haste or has changed since."""
-        try:
-            stat = self._procfs.stat(pid)
-        except UNREADABLE:
-            return
-        if stat.kernel_thread:
-            return
-        entry = self._entries.get(pid)
-        if entry is not None and not entry.hasty and (entry.key, entry.image) == (stat.key, stat.image):
-            self._place(entry)
-            return
-        process = self._read(pid)
-        if process is None:
-            return
-        entry = self._entry(process)
-        entry.verdict = judge(self._rules, entry.subject)
-        entry.hasty = False
+    def _newcomers(self) -> list[Pid]:
+        dossiers = self._registry.dossiers
+        return [pid for pid in self._present() if pid not in dossiers][:SLICE]
 
-    def _place(self, entry: _Entry) -> None:
-        """Judge anew whoever was moved to another cgroup, as desktops do with what they have started."""
-        try:
-            membership = self._procfs.membership(entry.key.pid)
-        except UNREADABLE:
-            return
-        if membership.path != entry.subject.cgroup:
-            entry.subject = replace(entry.subject, unit=membership.unit, cgroup=membership.path)
-            entry.verdict = judge(self._rules, entry.subject)
+    def _turns(self) -> list[Pid]:
+        """Everybody once, and the worst again and again in between."""
+        pids, worst = list(self._registry.dossiers), self._likely(attrgetter("process.held"))
+        turns = pids[:OTHERS]
+        for start in range(OTHERS, len(pids), OTHERS):
+            turns += worst + pids[start : start + OTHERS]
+        return turns
 
-    def _read(self, pid: Pid) -> Process | None:
+    def _likely(self, worth: Callable[[Judged], int]) -> list[Pid]:
+        everybody = [dossier.judged for dossier in self._registry.dossiers.values()]
+        growing = (judged for judged in everybody if judged.growth)
+        likely = nlargest(WORST, everybody, worth) + nlargest(GROWING, growing, attrgetter("growth"))
+        return list(dict.fromkeys(judged.process.key.pid for judged in likely))
+
+    def _visit(self, pid: Pid) -> None:
+        """Judge in full whoever was judged in haste, or has changed since."""
+        dossier = self._look(pid, _uptime())
+        if dossier is not None:
+            self._registry.judge_fully(dossier)
+            self._registry.place(dossier)
+
+    def _look(self, pid: Pid, at: Seconds) -> Dossier | None:
+        """Read it anew if it has changed."""
+        fingerprint = self._ask(self._procfs.fingerprint, pid)
+        if fingerprint is None:
+            return None
+        dossier = self._registry.dossiers.get(pid)
+        if dossier is not None and dossier.fingerprint == fingerprint:
+            dossier.still(at)
+            return dossier
+        dossier = self._read(pid, at)
+        if dossier is not None:
+            dossier.fingerprint = fingerprint
+        return dossier
+
+    def _read(self, pid: Pid, at: Seconds) -> Dossier | None:
+        process = self._ask(self._procfs.process, pid)
+        return None if process is None else self._registry.enter(process, at)
+
+    def _ask(self, question: Callable[[Pid], T], pid: Pid) -> T | None:
         """None for who has gone, and for whom we cannot judge: one such process must not save the others."""
         try:
-            return self._procfs.process(pid)
+            return question(pid)
+        except Gone:
+            self._registry.forget({pid})
         except UNREADABLE:
-            return None
-
-    def _judged(self, process: Process) -> Judged:
-        if process.kernel_thread:
-            return Judged(process=process, verdict=NO_RULE, cgroup="/", unit=None)
-        entry = self._entry(process)
-        return Judged(
-            process=replace(process, cap_effective=0) if entry.foreign else process,
-            verdict=entry.verdict,
-            cgroup=entry.subject.cgroup,
-            unit=entry.subject.unit,
-        )
-
-    def _entry(self, process: Process) -> _Entry:
-        """What is known of `process`; learnt now, as far as that is quick, where nothing is."""
-        entry = self._entries.get(process.key.pid)
-        if (
-            entry is None
-            or entry.key != process.key
-            or entry.image != process.image
-            or entry.uid != process.uid
-        ):
-            images = entry.images + 1 if entry is not None and entry.key == process.key else 1
-            entry = self._learnt(process, images)
-            self._entries[process.key.pid] = entry
-        return entry
-
-    def _learnt(self, process: Process, images: int) -> _Entry:
-        pid = process.key.pid
-        try:
-            membership, exe = self._procfs.membership(pid), self._procfs.exe(pid)
-            foreign = self._procfs.user_namespace(pid) != self._home
-        except UNREADABLE:
-            membership, exe, foreign = NO_CGROUP, None, True
-        slow = None if self._resolver is None or images > MANY_IMAGES else Unread.UNREAD
-        subject = Subject(
-            exe=None if exe is None else exe.removesuffix(DELETED),
-            unit=membership.unit,
-            cgroup=membership.path,
-            user=self._users.get(process.uid, slow),
-            comm=process.comm,
-            cmdline=slow,
-            doubtful=_doubtful(process.comm, exe, foreign),
-        )
-        if self._resolver is not None:
-            self._resolver.ask(pid, process.uid)
-        return _Entry(
-            key=process.key,
-            image=process.image,
-            uid=process.uid,
-            subject=subject,
-            verdict=judge(self._glance, subject),
-            foreign=foreign,
-            hasty=self._glance != self._rules,
-            images=images,
-        )
-
-    def _collect(self) -> None:
-        """Judge again those whose slow names have been found."""
-        if self._resolver is None:
-            return
-        for names in self._resolver.found():
-            self._users[names.uid] = names.user
-            entry = self._entries.get(names.key.pid)
-            if entry is not None and (entry.key, entry.image) == (names.key, names.image):
-                user = self._users.get(entry.uid, entry.subject.user)
-                entry.subject = replace(entry.subject, user=user, cmdline=names.cmdline)
-                entry.verdict = judge(self._rules, entry.subject)
-                entry.hasty = False
-
-    def _forget(self, alive: frozenset[Pid]) -> None:
-        for pid in self._entries.keys() - alive:
-            del self._entries[pid]
+            pass
+        return None
 
 
 def resolver_for(rules: tuple[Rule, ...], procfs: ProcFS) -> Resolver | None:
@@ -258,15 +213,6 @@ def resolver_for(rules: tuple[Rule, ...], procfs: ProcFS) -> Resolver | None:
     return Resolver(procfs, slow) if slow else None
 
 
-def _doubtful(comm: str, exe: str | None, foreign: bool) -> frozenset[Field]:
-    """Names that the process may have made up.
-
-    comm, once it is not the executable's name any more (prctl(2), PR_SET_NAME); and the executable's
-    path itself in a user namespace other than the guard's, where anyone may mount anything anywhere.
-    """
-    doubtful = set()
-    if foreign:
-        doubtful.add(Field.EXE)
-    if foreign or exe is None or exe.rpartition("/")[2][:COMM_LENGTH] != comm:
-        doubtful.add(Field.COMM)
-    return frozenset(doubtful)
+def _uptime() -> Seconds:
+    """On the clock of `ProcFS.started`."""
+    return Seconds(time.clock_gettime(time.CLOCK_BOOTTIME))

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 
 from oomguard.cgroup import Layout
-from oomguard.errors import Gone
-from oomguard.hostfile import parsed, read
-from oomguard.names import decode
-from oomguard.psi import NO_PSI, Pressure, parse_pressure
+from oomguard.errors import Malformed
+from oomguard.hostfile import KeptOpen
+from oomguard.psi import Pressure, parse_pressure
+from oomguard.units import Seconds
+
+
+class GroupStalls:
+    """How long all that runs in each of some v2 groups has waited for memory; their files are kept open."""
+
+    def __init__(self, cgroups: CgroupFS) -> None:
+        self._cgroups = cgroups
+        self._files: dict[str, KeptOpen[Pressure]] = {}
+
+    def watch(self, groups: frozenset[str]) -> None:
+        """Read these from now on, as far as they have pressure of their own, and no others."""
+        for group in self._files.keys() - groups:
+            self._files.pop(group).close()
+        for group in groups - self._files.keys():
+            file = self._cgroups.pressure_file(group)
+            if file is not None:
+                self._files[group] = file
+
+    def read(self) -> dict[str, Seconds]:
+        """The full stall of each group since it was made; who has gone, or has no figures, is left out."""
+        totals = {}
+        for group, file in self._files.items():
+            with contextlib.suppress(OSError, Malformed):
+                totals[group] = file.read().full
+        return totals
+
+    def close(self) -> None:
+        """Close the files."""
+        self.watch(frozenset())
 
 
 class CgroupFS:
@@ -19,24 +47,13 @@ class CgroupFS:
     def __init__(self, root: str) -> None:
         self.layout, self._v2 = _mounted(root)
 
-    def pressure(self, path: str) -> Pressure | None:
-        """The memory pressure of a v2 group; None where it is not accounted for. Raises `Gone`.
+    def pressure_file(self, path: str) -> KeptOpen[Pressure] | None:
+        """The memory pressure of a v2 group, to be read again and again; None where there is no v2.
 
         None too for what lies outside of this process's cgroup namespace ("/..").
         """
         folder = self._folder(path)
-        if folder is None:
-            return None
-        file = folder + b"/memory.pressure"
-        try:
-            return parsed(decode(file), parse_pressure, read(file))
-        except OSError as error:
-            if error.errno in NO_PSI and os.access(folder, os.F_OK):
-                return None
-            # An open file of a group that was removed says ENODEV (fs/kernfs/file.c).
-            if error.errno in (errno.ENOENT, errno.ENODEV):
-                raise Gone(path) from error
-            raise
+        return None if folder is None else KeptOpen(os.fsdecode(folder + b"/memory.pressure"), parse_pressure)
 
     def kill(self, path: str) -> None:
         """Kill all that is in a v2 group and below, forks in progress included, where the kernel can (5.14).

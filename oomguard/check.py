@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from oomguard.census import COMM_LENGTH
 from oomguard.config import Config, load
 from oomguard.errors import ConfigErrors
 from oomguard.meminfo import Memory
 from oomguard.names import quoted
 from oomguard.pressure import Limit
+from oomguard.registry import COMM_LENGTH
 from oomguard.rules import Effect, Field, Pattern, Rule, is_expression, protects
 from oomguard.units import Bytes, resolve, spell_amount, spell_duration
 

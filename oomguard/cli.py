@@ -63,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--print", action="store_true", help="print all of it, defaults included")
 
     rank = _command(commands, "rank", _rank, "print who would die, in which order")
-    rank.add_argument("--policy", type=Policy, choices=_AVAILABLE, help="instead of [victim] policy")
+    rank.add_argument(
+        "--policy",
+        type=Policy,
+        choices=tuple(Policy),
+        help="instead of [victim] policy; culprit looks twice, 2 s apart, to see who grows",
+    )
     rank.add_argument("-n", type=_count, metavar="N", help="only the first N")
     rank.add_argument("--json", action="store_true", help="print one JSON document")
     rank.add_argument("--explain", type=_count, metavar="PID", help="take the badness of one process apart")
@@ -71,9 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     status = _command(commands, "status", _status, "show what the guard sees and does")
     status.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
-
-
-_AVAILABLE = (Policy.KERNEL, Policy.CLASSIC)
 
 
 def _command(
@@ -128,7 +130,7 @@ def _rank(options: argparse.Namespace) -> int:
 
     config = load(options.config)
     policy = options.policy or config.policy
-    host = rank.survey(config, ProcFS())
+    host = rank.survey(config, policy, ProcFS())
     if options.explain is not None:
         explained = rank.explanation(host, policy, Pid(options.explain))
         shown = (

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, NewType, get_args, get_origin, get_type_hints
+from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
 from oomguard.event import (
     Degraded,
@@ -114,7 +114,8 @@ def _build(hint: Any, value: Any) -> Any:  # noqa: PLR0911  # one return for eac
     """`value` as `hint` says it is; raises `ValueError` where it is not."""
     if isinstance(hint, NewType):
         return _build(hint.__supertype__, value)
-    if isinstance(hint, UnionType):
+    # Written with a NewType, a union is of another kind.
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
         return None if value is None else _build(_present(hint), value)
     if get_origin(hint) is tuple and isinstance(value, list):
         return _build_tuple(get_args(hint), value)
@@ -140,6 +141,6 @@ def _build_tuple(hints: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
     return tuple(_build(hint, value) for hint, value in zip(hints, values, strict=True))
 
 
-def _present(hint: UnionType) -> Any:
+def _present(hint: Any) -> Any:
     (present,) = (arm for arm in get_args(hint) if arm is not NoneType)
     return present

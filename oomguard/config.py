@@ -73,8 +73,8 @@ DEFAULTS = Config(
         stall_of=StallOf.BYSTANDERS,
         commit=Percent(95.0),
     ),
-    policy=Policy.KERNEL,
-    scope=Scope.PROCESS,
+    policy=Policy.CULPRIT,
+    scope=Scope.FAMILY,
     grace=Seconds(10.0),
     rules=(),
     record="/run/oomguard/record",
@@ -110,7 +110,7 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
     config = Config(
         mode=settings.take("mode", word(Mode), DEFAULTS.mode),
         limits=_limits(settings, DEFAULTS.limits),
-        policy=settings.take("victim.policy", _policy, DEFAULTS.policy),
+        policy=settings.take("victim.policy", word(Policy), DEFAULTS.policy),
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
         rules=tuple(filter(None, rules)),
@@ -193,13 +193,6 @@ def _exceeds(one: Amount, other: Amount) -> bool:
             return one > other
         case _:
             return False
-
-
-def _policy(text: str) -> Policy:
-    policy = word(Policy)(text)
-    if policy is Policy.CULPRIT:
-        raise ValueError('"culprit" is not available yet; use "kernel" or "classic"')
-    return policy
 
 
 def _absolute(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import assert_never
 
@@ -25,6 +25,7 @@ from oomguard.event import (
 )
 from oomguard.names import printable
 from oomguard.pressure import Figures, Reason
+from oomguard.wording import Mounts
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -85,6 +86,18 @@ def entry(event: Event, wall: float) -> Entry:
         priority=priority,
         message=wording.sentence(event),
         fields=(("OOMGUARD_TIME", f"{wall:.6f}"), *fields),
+    )
+
+
+def with_tmpfs(item: Entry, found: Mounts) -> Entry:
+    """`item`, and where the files are that hold memory."""
+    if not found:
+        return item
+    words = wording.mounts(found)
+    return replace(
+        item,
+        message=f"{item.message} The biggest tmpfs: {', '.join(words)}.",
+        fields=(*item.fields, *(("OOMGUARD_TMPFS", one) for one in words)),
     )
 
 
@@ -156,6 +169,7 @@ def _holding(event: Holding) -> Fields:
         *_reasons(event.reasons),
         *(("OOMGUARD_SPARED", f"{why}={count}") for why, count in event.spared),
         *(("OOMGUARD_BIGGEST", wording.who(person)) for person in event.biggest),
+        *(("OOMGUARD_HELD", f"{holder}={amount}") for holder, amount in event.held),
         *_figures(event.figures),
     )
 
@@ -202,13 +216,16 @@ def _unit(unit: str | None) -> Fields:
 
 
 def _figures(figures: Figures) -> Fields:
+    left = figures.exhausted_in
     return (
         ("OOMGUARD_AVAILABLE_BYTES", str(figures.available)),
         ("OOMGUARD_AVAILABLE_LIMIT_BYTES", str(figures.available_limit)),
         ("OOMGUARD_SWAP_FREE_BYTES", str(figures.swap_free)),
         ("OOMGUARD_SWAP_LIMIT_BYTES", str(figures.swap_limit)),
         ("OOMGUARD_STALL_SECONDS", f"{figures.stall:.3f}"),
+        ("OOMGUARD_STALL_OF", figures.stall_of.value),
         ("OOMGUARD_STALL_BUDGET_SECONDS", f"{figures.stall_budget:.3f}"),
+        ("OOMGUARD_EXHAUSTED_IN_SECONDS", "" if left is None else f"{left:.3f}"),
         ("OOMGUARD_COMMITTED_BYTES", str(figures.committed)),
         ("OOMGUARD_COMMIT_LIMIT_BYTES", str(figures.commit_limit)),
     )

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from oomguard.badness import Policy
 from oomguard.episode import Outcome, Sent
+from oomguard.holders import Held
 from oomguard.plan import HoldReason
 from oomguard.pressure import Figures, Level, Phase, Reason
 from oomguard.ranking import Spared
@@ -88,6 +89,8 @@ class Holding:
     """How many processes were spared for which reason."""
     biggest: tuple[Person, ...]
     """The worst of those that were spared."""
+    held: Held
+    """Who holds the memory: the largest of them."""
     figures: Figures
 
 

@@ -10,8 +10,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
+from oomguard import bystanders
 from oomguard.census import Census, resolver_for
 from oomguard.companion import Companion
 from oomguard.config import Config
@@ -29,16 +29,18 @@ from oomguard.event import (
     Mode,
     PhaseChanged,
 )
+from oomguard.gauge import Gauge, pause
 from oomguard.hunt import Hunt
 from oomguard.kill import Actor, Killer, Releaser
 from oomguard.phase import Phases
-from oomguard.pressure import Assessment, Gauge, Phase, Sample, pause
+from oomguard.pressure import Assessment, Phase, Sample
 from oomguard.procfs import ProcFS
-from oomguard.psi import Pressure
+from oomguard.ranking import Ranking
 from oomguard.record import Writer
+from oomguard.sampler import Sampler
 from oomguard.state import State, thresholds
 from oomguard.teller import Teller
-from oomguard.units import Bytes, Pid, Seconds
+from oomguard.units import Pid, Seconds
 from oomguard.wakeup import Wakeup
 
 ACTING_PAUSE = Seconds(0.02)
@@ -72,9 +74,9 @@ class Guard:
         self._releaser = Releaser()
         self._events: list[Event] = []
         self._phases = Phases()
-        self._pressure: Pressure | None = None
-        self._vmstat = procfs.vmstat()
-        self._kernel_kills = self._vmstat.oom_kill
+        self._sampler = Sampler(procfs)
+        self._learnt: Ranking | None = None
+        self._kernel_kills = procfs.vmstat().oom_kill
         self._failure = ""
         self._collect_at = Seconds(0.0)
         self._reload_due = False
@@ -97,6 +99,7 @@ class Guard:
             actor=self._actor(config.mode, census),
             machine=self._machine,
             own=self._own,
+            holdings=self._procfs.holdings,
         )
 
     def _actor(self, mode: Mode, census: Census) -> Actor:
@@ -127,9 +130,9 @@ class Guard:
 
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
-        self._procfs.per_cpu_free()
         sample, assessment = self._read()
         self._hunt.rehearse(sample, assessment)
+        self._learn()
         self._events += [Degraded(text=text) for text in missing]
         self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
         self._tend(sample.at)
@@ -142,21 +145,9 @@ class Guard:
             self._exporter.stop()
         self._teller.stop(LAST_WORDS)
 
-    def _sample(self) -> Sample:
-        at = Seconds(time.monotonic())
-        memory, pressure = self._procfs.memory(), self._procfs.pressure()
-        if self._gauge.is_near(memory):
-            memory = replace(memory, available=Bytes(memory.available + self._procfs.per_cpu_free()))
-        if pressure is None or pressure != self._pressure:
-            # Where nobody has waited since, reclaim has done nothing that counts; and this file is the
-            # dearest of the three.
-            self._vmstat = self._procfs.vmstat()
-        self._pressure = pressure
-        return self._hunt.actor.world(Sample(at=at, memory=memory, pressure=pressure, vmstat=self._vmstat))
-
     def _read(self) -> tuple[Sample, Assessment]:
-        sample = self._sample()
-        return sample, self._gauge.read(sample)
+        sample = self._hunt.actor.world(self._sampler.take(self._gauge.is_near))
+        return sample, self._gauge.read(sample, self._hunt.kill_takes)
 
     def _poll(self) -> None:
         sample, assessment = self._read()
@@ -170,6 +161,7 @@ class Guard:
         self._note(sample, assessment)
         if not hunt.in_flight:
             self._rest(sample, assessment)
+        self._learn()
         self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
         self._publish(sample, assessment)
 
@@ -179,7 +171,15 @@ class Guard:
         outcome = self._hunt.follow(sample, assessment)
         has_exited = self._hunt.settling or outcome in (Outcome.RECOVERED, Outcome.NOT_ENOUGH)
         if has_exited and not was_settling:
-            self._gauge.restart()
+            self._gauge.restart(sample.at)
+
+    def _learn(self) -> None:
+        """From the latest look: whose stall is the culprit's own, and who the bystanders are."""
+        found = self._hunt.last_look
+        if found is not None and found is not self._learnt:
+            self._learnt = found
+            self._gauge.culprit = bystanders.culprit(found)
+            self._sampler.watch(bystanders.groups(found))
 
     def _note(self, sample: Sample, assessment: Assessment) -> None:
         """What happened to the loop and to the host since the last poll."""

@@ -26,16 +26,22 @@ from oomguard.episode import (
     finish,
 )
 from oomguard.event import Event, Killing, Person
+from oomguard.family import worst_family_first
+from oomguard.forecast import Pace
+from oomguard.holders import Held, holders, is_elsewhere, swapped
 from oomguard.kill import Actor, Delivery
-from oomguard.plan import Hold, HoldReason, Kill, decide, disappointed_by
+from oomguard.meminfo import Holdings
+from oomguard.plan import PATIENCE, Doubt, Hold, HoldReason, Kill, decide, disappointed_by
 from oomguard.pressure import Assessment, Reason, Sample
 from oomguard.process import Key
-from oomguard.ranking import Exempt, Ranking
-from oomguard.rules import Scope
+from oomguard.ranking import Exempt, Judged, Ranking, committed
+from oomguard.rules import Scope, Standing
 from oomguard.units import Bytes, Pages, Pid, Seconds
 
-WATCH_SHARE = 0.1
-"""Of a CPU, for looking at everybody while armed, or while nobody may be killed."""
+LOOK_SHARE = 0.1
+"""Of a CPU, for looking at everybody while nobody may be killed."""
+WATCH_EVERY = Seconds(1.0)
+"""How often everybody is ranked anew while armed."""
 LOOKS_HELD = 3
 """Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
 HELD = Seconds(60.0)
@@ -64,8 +70,12 @@ class Hunt:
         actor: Actor,
         machine: Machine,
         own: Callable[[], frozenset[Pid]],
+        holdings: Callable[[], Holdings],
     ) -> None:
-        """`own`: the pids of oomguard itself, which change as its helpers are started again."""
+        """`own`: the pids of oomguard itself, which change as its helpers are started again.
+
+        `holdings`: what the host's memory is used for, now.
+        """
         self.census = census
         self.actor = actor
         self.events: list[Event] = []
@@ -76,11 +86,15 @@ class Hunt:
         self._grace = grace
         self._machine = machine
         self._own = own
+        self._holdings = holdings
         self._flight: _Flight | None = None
         self._passed_over: frozenset[Key] = frozenset()
         self._disappointment = 0
+        self._looked_at = Seconds(0.0)
         self._look_again = Seconds(0.0)
-        self._last_look: Ranking | None = None
+        self.last_look: Ranking | None = None
+        """What the latest look found; each look makes another one."""
+        self._pace = Pace()
         self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Seconds] = {}
 
     @property
@@ -89,21 +103,26 @@ class Hunt:
         return self._flight is not None
 
     @property
+    def kill_takes(self) -> Seconds:
+        """How long a kill takes here."""
+        return self._pace.takes()
+
+    @property
     def settling(self) -> bool:
         """The victim has exited, and its memory is awaited."""
         return self._flight is not None and self._flight.episode.stage is Stage.SETTLING
 
     def watch(self, sample: Sample) -> None:
         """While armed: keep the candidates known, at a bounded share of a CPU."""
-        if sample.at >= self._look_again:
+        self.census.follow()
+        if sample.at >= self._looked_at + WATCH_EVERY:
             self._look(sample, ())
 
     def rehearse(self, sample: Sample, assessment: Assessment) -> None:
         """Go the whole way from the look to the plan once, so that nothing is left to load or to grow."""
         for _ in range(LOOKS_HELD):
             machine, found = self._look(sample, assessment.reasons)
-            decide(found, assessment, self._scope, machine, self._disappointment)
-        self._look_again = sample.at
+            decide(found, assessment, self._scope, machine, self._doubt(self._who_holds(found)))
 
     def relax(self, sample: Sample) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
@@ -122,14 +141,15 @@ class Hunt:
         if self._held and sample.at < self._look_again:
             return
         machine, found = self._look(sample, assessment.reasons)
-        plan = decide(found, assessment, self._scope, machine, self._disappointment)
+        held = self._who_holds(found)
+        plan = decide(found, assessment, self._scope, machine, self._doubt(held))
         match plan:
             case Kill():
                 latest, now = read()
                 if now.reasons:
                     self._kill(replace(plan, assessment=now), sample.at, latest, machine)
             case Hold():
-                self._hold(plan, sample.at, machine)
+                self._hold(plan, sample.at, machine, held)
 
     def follow(self, sample: Sample, assessment: Assessment) -> Outcome | None:
         """Move the episode on; gives its outcome once it is over."""
@@ -159,17 +179,29 @@ class Hunt:
             total=Pages((memory.total + memory.swap_total) // page_size),
             uptime=Seconds(time.clock_gettime(time.CLOCK_BOOTTIME)),
         )
-        everybody = self.census.take()
-        measure = ranking.score(self._policy, reasons, (one.process for one in everybody), machine)
+        everybody = self.census.take_likely(committed if reasons == (Reason.COMMIT_LIMIT,) else _held)
+        measure = ranking.score(self._policy, reasons, everybody, machine)
         exempt = Exempt(own=self._own(), passed_over=self._passed_over | self.actor.pretended())
         found = ranking.rank(everybody, measure, machine, exempt)
+        if self._scope is Scope.FAMILY:
+            found = worst_family_first(found)
         # Kept until the next look is done: so each look finds the memory that the one before it held, and
         # takes none from the kernel.
-        self._last_look = found
+        self.last_look = found
         self.candidates, self.spared = len(found.candidates), len(found.spared)
         took = time.monotonic() - began
-        self._look_again = Seconds(sample.at + took / WATCH_SHARE)
+        self._looked_at = sample.at
+        self._look_again = Seconds(sample.at + took / LOOK_SHARE)
         return machine, found
+
+    def _who_holds(self, found: Ranking) -> Held:
+        swap = swapped(one.process for one in found.everybody)
+        return holders(self._holdings(), Bytes(swap * self._machine.page_size))
+
+    def _doubt(self, held: Held) -> Doubt:
+        if self._disappointment >= PATIENCE:
+            return Doubt.DISAPPOINTED
+        return Doubt.ELSEWHERE if is_elsewhere(held) else Doubt.NONE
 
     def _kill(self, kill: Kill, since: Seconds, latest: Sample, machine: Machine) -> None:
         self._held.clear()
@@ -196,18 +228,19 @@ class Hunt:
                 members = (judged.process.key for judged in flight.kill.members)
                 self._passed_over = self._passed_over.union(members)
             case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
+                self._pace.note(end.took)
                 self._disappointment += disappointed_by(flight.kill, end, self._machine)
             case Outcome.VANISHED | Outcome.RECEDED:
                 pass
         self.events.append(account.ended(flight.victim, end, self.actor.mode))
         return end.outcome
 
-    def _hold(self, hold: Hold, at: Seconds, machine: Machine) -> None:
+    def _hold(self, hold: Hold, at: Seconds, machine: Machine, held: Held) -> None:
         """Told once for each change; going to and fro between the same few is none."""
-        held = (hold.why, hold.assessment.reasons)
-        if at - self._held.get(held, -HELD) >= HELD:
-            self.events.append(account.holding(hold, machine))
-        self._held[held] = at
+        told = (hold.why, hold.assessment.reasons)
+        if at - self._held.get(told, -HELD) >= HELD:
+            self.events.append(account.holding(hold, machine, held))
+        self._held[told] = at
 
     def _account(self, kill: Kill, sent: Sent, since: Seconds, machine: Machine) -> Killing:
         return account.killing(
@@ -227,3 +260,8 @@ class Hunt:
             headroom=assessment.headroom,
             free=Bytes(sample.memory.available + sample.memory.swap_free),
         )
+
+
+def _held(judged: Judged) -> int:
+    """Who may not die anyway need not be known as of now."""
+    return 0 if judged.verdict.standing is Standing.NEVER else judged.process.held

@@ -22,14 +22,14 @@ from pathlib import Path
 from systemd.daemon import notify as sd_notify  # type: ignore[import-untyped]  # it has no type hints
 from systemd.journal import sendv  # type: ignore[import-untyped]  # it has no type hints
 
-from oomguard import entry
+from oomguard import entry, tmpfs
 from oomguard.entry import Entry
-from oomguard.event import Event, Lifecycle, LifecycleChanged
-from oomguard.record import Reader
+from oomguard.event import Event, Holding, Lifecycle, LifecycleChanged
+from oomguard.record import Reader, Told
 from oomguard.state import State
 from oomguard.teller import Ledger
 from oomguard.units import Seconds
-from oomguard.wording import status
+from oomguard.wording import HELD_ELSEWHERE, status
 
 PATIENCE = Seconds(1)
 """How long one send may wait for its receiver."""
@@ -87,8 +87,18 @@ def tell_events(reader: Reader, ledger: Ledger, sink: Sink) -> None:
         ledger.dropped += lost
         ledger.told = events[0].sequence - 1 if events else ledger.told + lost
     for told in events:
-        sink(entry.entry(told.event, told.wall))
+        sink(entry_of(told))
         ledger.told = told.sequence
+
+
+def entry_of(told: Told) -> Entry:
+    """`told` as an entry; where killing does not help, with the places of the files that hold memory."""
+    item = entry.entry(told.event, told.wall)
+    match told.event:
+        case Holding(why=why) if why in HELD_ELSEWHERE:
+            return entry.with_tmpfs(item, tmpfs.biggest())
+        case _:
+            return item
 
 
 def notify_events(reader: Reader, ledger: Ledger) -> None:

@@ -17,7 +17,7 @@ from oomguard.pressure import Figures, Level, Phase, Reason
 from oomguard.state import SAMPLE, STATE
 
 MAGIC = b"oomguard"
-VERSION = 1
+VERSION = 2
 BOOT_ID = 36
 HEADER = Struct(f"=8sIIQ{BOOT_ID}s4x")
 """Magic, version, fingerprint, size of the file, boot id as the kernel prints it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from oomguard.rank import Entry, Explanation, View
 from oomguard.wording import size
 
-HEADER = ("PID", "COMM", "RSS", "SWAP", "BADNESS", "OOM_SCORE", "KERNEL'S", "EFFECT", "RULES")
+HEADER = ("PID", "COMM", "RSS", "SWAP", "GROWTH", "BADNESS", "OOM_SCORE", "KERNEL'S", "EFFECT", "RULES")
 NAMES = frozenset(("COMM", "EFFECT", "RULES", "WHY", "TERM"))
 """The columns that hold words: they stand left, and numbers right."""
 
@@ -31,6 +31,7 @@ def _object(entry: Entry) -> dict[str, object]:
         "comm": entry.comm,
         "rss_bytes": entry.rss,
         "swap_bytes": entry.swap,
+        "growth_bytes": entry.growth,
         "badness": entry.points,
         "oom_score_computed": entry.oom_score_computed,
         "oom_score_kernel": entry.oom_score_kernel,
@@ -74,6 +75,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.comm,
         size(entry.rss),
         size(entry.swap),
+        "-" if entry.growth is None else size(entry.growth),
         str(entry.points),
         str(entry.oom_score_computed),
         "-" if entry.oom_score_kernel is None else str(entry.oom_score_kernel),

@@ -1,11 +1,11 @@
-"""/proc/meminfo: how much memory and swap there is, and how much is left; and how much is promised."""
+"""/proc/meminfo: how much memory and swap there is, is left and is promised; and what it is used for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from oomguard.fields import number, whole
-from oomguard.units import KIB, Bytes
+from oomguard.units import KIB, Bytes, Pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,35 @@ class Memory:
     committed: Bytes
     """Committed_AS: what was promised, used or not."""
     hugetlb: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """What memory is used for. Parsed apart from `Memory`, as nobody asks before memory is short."""
+
+    total: Bytes
+    free: Bytes
+    """MemFree; as `ProcFS` reads it, with what the CPUs keep for themselves."""
+    reclaimable: Bytes
+    """File pages that can be dropped or written back, and slab that can shrink."""
+    swap_used: Bytes
+    """What is in swap and not in memory too, as a swap cache is."""
+    anon: Bytes
+    """Private memory of processes, mapped."""
+    zswap: Bytes
+    """The compressed copies of what counts as swapped (6.1; Documentation/admin-guide/mm/zswap.rst)."""
+    shmem: Bytes
+    """tmpfs, System V and POSIX shared memory, memfd; whether mapped or not."""
+    locked_files: Bytes
+    """File pages that cannot be dropped: a ramfs, and what is locked (mlock(2))."""
+    slab_unreclaimable: Bytes
+    hugetlb: Bytes
+    """Huge pages set aside, whether used or not."""
+    kernel_stacks: Bytes
+    page_tables: Bytes
+    percpu: Bytes
+    sockets: Bytes
+    """Buffers of TCP and UDP, of all network namespaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +99,6 @@ def parse_meminfo(data: bytes) -> Memory:
         # the watermarks that it also takes off are not to be seen here.
         reclaimable = active_file + inactive_file + _bytes(text, b"\nSReclaimable:", 0)
         available = Bytes(free + reclaimable // 2)
-    hugetlb = _bytes(text, b"\nHugetlb:", -1)
-    if hugetlb < 0:
-        pages = number(text, b"\nHugePages_Total:", b"\n", 0)
-        hugetlb = Bytes(pages * _bytes(text, b"\nHugepagesize:", 0))
     return Memory(
         total=_bytes(text, b"\nMemTotal:"),
         free=free,
@@ -86,8 +111,73 @@ def parse_meminfo(data: bytes) -> Memory:
         slab_unreclaimable=_bytes(text, b"\nSUnreclaim:", 0),
         commit_limit=_bytes(text, b"\nCommitLimit:"),
         committed=_bytes(text, b"\nCommitted_AS:"),
-        hugetlb=hugetlb,
+        hugetlb=_hugetlb(text),
     )
+
+
+# Buffers:           23424 kB
+# Cached:          2120036 kB
+# SwapCached:            0 kB
+# Zswap:                 0 kB
+# AnonPages:       1621004 kB
+# KernelStack:        1592 kB
+# PageTables:         5448 kB
+# SecPageTables:         0 kB
+# Percpu:              736 kB
+def parse_holdings(data: bytes) -> Holdings:
+    """`Holdings` from the whole text of /proc/meminfo, without sockets, of which it does not tell.
+
+    Raises `Malformed` where a line is missing that every kernel writes.
+    """
+    text = b"\n" + whole(data)
+    evictable = _bytes(text, b"\nActive(file):", 0) + _bytes(text, b"\nInactive(file):", 0)
+    shmem = _bytes(text, b"\nShmem:", 0)
+    # Cached has tmpfs in it, and what is on no list of pages to evict.
+    files = _bytes(text, b"\nBuffers:") + _bytes(text, b"\nCached:") - shmem
+    swapped = _bytes(text, b"\nSwapTotal:") - _bytes(text, b"\nSwapFree:") - _bytes(text, b"\nSwapCached:", 0)
+    return Holdings(
+        total=_bytes(text, b"\nMemTotal:"),
+        free=_bytes(text, b"\nMemFree:"),
+        reclaimable=Bytes(evictable + _bytes(text, b"\nSReclaimable:", 0)),
+        swap_used=Bytes(max(0, swapped)),
+        anon=_bytes(text, b"\nAnonPages:"),
+        zswap=_bytes(text, b"\nZswap:", 0),
+        shmem=shmem,
+        locked_files=Bytes(max(0, files - evictable)),
+        slab_unreclaimable=_bytes(text, b"\nSUnreclaim:", 0),
+        hugetlb=_hugetlb(text),
+        kernel_stacks=_bytes(text, b"\nKernelStack:", 0),
+        page_tables=Bytes(_bytes(text, b"\nPageTables:", 0) + _bytes(text, b"\nSecPageTables:", 0)),
+        percpu=_bytes(text, b"\nPercpu:", 0),
+        sockets=Bytes(0),
+    )
+
+
+# sockets: used 12
+# TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 152
+# UDP: inuse 0 mem 0
+# UDPLITE: inuse 0
+# RAW: inuse 0
+# FRAG: inuse 0 memory 0
+def parse_sockstat(data: bytes) -> Pages:
+    """The buffers of sockets from /proc/net/sockstat, where `mem` is of the whole host, whatever the
+    network namespace (net/ipv4/proc.c `sockstat_seq_show()`, `proto_memory_allocated()`). Raises `Malformed`.
+    """
+    text = b"\n" + whole(data)
+    return Pages(sum(_socket_pages(text, protocol) for protocol in (b"\nTCP:", b"\nUDP:")))
+
+
+def _socket_pages(text: bytes, protocol: bytes) -> int:
+    start = text.find(protocol)
+    return 0 if start < 0 else number(text[start : text.index(b"\n", start + 1) + 1], b" mem ", b"\n", 0)
+
+
+def _hugetlb(text: bytes) -> Bytes:
+    hugetlb = _bytes(text, b"\nHugetlb:", -1)
+    if hugetlb >= 0:
+        return hugetlb
+    pages = number(text, b"\nHugePages_Total:", b"\n", 0)
+    return Bytes(pages * _bytes(text, b"\nHugepagesize:", 0))
 
 
 def _bytes(text: bytes, key: bytes, default: int | None = None) -> Bytes:

@@ -21,14 +21,16 @@ from oomguard.cgroup import NO_CGROUP, Membership, parse_cgroup
 from oomguard.errors import Gone
 from oomguard.hostfile import parse_int, parsed, read, read_start
 from oomguard.names import decode
-from oomguard.process import Process, Stat, Statm, parse_stat, parse_statm, parse_status
-from oomguard.units import KIB
+from oomguard.process import Process, Stat, Statm, Status, parse_stat, parse_statm, parse_status
+from oomguard.units import KIB, Uid
 
 T = TypeVar("T")
 
 _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 _CMDLINE_MOST = 32 * KIB
 _ENDED = (FileNotFoundError, ProcessLookupError, PermissionError)
+_KERNEL_THREAD = Status(uid=Uid(0), cap_effective=0, memory=None)
+"""What is taken for read of a kernel thread, which cannot die: there may be hundreds."""
 
 
 def read_process(path: str, page_size: int) -> Process:
@@ -41,8 +43,11 @@ def read_process(path: str, page_size: int) -> Process:
         raise Gone(path) from error
     try:
         stat, living = _stat(path, folder)
-        status = _tell(path, f"{living}status", partial(parse_status, page_size=page_size), folder)
-        oom_score_adj = _tell(path, "oom_score_adj", parse_int, folder)
+        if stat.kernel_thread:
+            status, oom_score_adj = _KERNEL_THREAD, 0
+        else:
+            status = _tell(path, f"{living}status", partial(parse_status, page_size=page_size), folder)
+            oom_score_adj = _tell(path, "oom_score_adj", parse_int, folder)
     finally:
         os.close(folder)
     return Process(
@@ -66,6 +71,14 @@ def read_process(path: str, page_size: int) -> Process:
 def read_stat(path: str) -> Stat:
     """Its stat; state and image are a living thread's where the leader has exited."""
     return _stat(path, None)[0]
+
+
+def read_fingerprint(path: str) -> int:
+    """A digest of its stat, which changes once it has run, or its resident set has changed.
+
+    The leader counts what all threads have done (fs/proc/array.c `do_task_stat()`), also where it has exited.
+    """
+    return _tell(path, "stat", hash)
 
 
 def read_statm(path: str) -> Statm:

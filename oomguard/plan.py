@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -18,13 +18,25 @@ from oomguard.scope import reach
 from oomguard.units import MIB, Bytes, Pages
 
 RUNNERS_UP = 5
-LEAST_GAIN = Bytes(MIB)
-"""A death that frees less is not worth it."""
+LEAST_SHARE, LEAST_GAIN = 0.01, Bytes(32 * MIB)
+"""A death is worth it that frees this share of memory and swap, or this many bytes if that is less."""
 PATIENCE = 12
 IN_VAIN, NOT_ENOUGH = 4, 1
 """What deaths take of the patience: three that brought nothing back, or a dozen that were not enough."""
-HOPEFUL = 0.05
-"""The share of memory and swap that a death must free to be worth it once the patience is gone."""
+HOPEFUL_SHARE, HOPEFUL_GAIN = 0.05, Bytes(1024 * MIB)
+"""The same while it is in doubt whether a death helps; then it must also end the shortage alone."""
+TRIES = 8
+"""Who is not worth it alone may be with those that die along: so many are looked at."""
+
+
+class Doubt(StrEnum):
+    """Why a death may not help."""
+
+    NONE = "none"
+    ELSEWHERE = "elsewhere"
+    """Most of the memory is held by nobody's private pages: a tmpfs, the kernel, huge pages."""
+    DISAPPOINTED = "disappointed"
+    """The deaths so far brought too little back: their `disappointed_by` adds up to `PATIENCE`."""
 
 
 class HoldReason(StrEnum):
@@ -67,32 +79,37 @@ class Hold:
 Plan = Kill | Hold
 
 
-def decide(
-    ranking: Ranking, assessment: Assessment, scope: Scope, machine: Machine, disappointment: int
-) -> Plan:
-    """The plan for a crossed limit: the first candidate whose death frees enough, and what dies with it.
+def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Machine, doubt: Doubt) -> Plan:
+    """The plan for a crossed limit: the first candidate whose death frees enough, and what dies with it."""
+    least = _least(assessment, machine, doubt)
 
-    `disappointment`: what the deaths so far add up to (`disappointed_by`). Once that is `PATIENCE`, something
-    else holds the memory, and only a victim that could end the shortage alone is worth a try.
-    """
-    least = LEAST_GAIN if disappointment < PATIENCE else max(LEAST_GAIN, _shortage(assessment, machine))
+    def gained(members: Iterable[Judged]) -> int:
+        return sum(gain(judged.process, assessment, machine) for judged in members)
 
     def is_worth_it(judged: Judged) -> bool:
         return gain(judged.process, assessment, machine) >= least
 
-    worthwhile = [one for one in ranking.candidates if is_worth_it(one.judged)]
-    if not worthwhile:
-        is_futile = disappointment >= PATIENCE and ranking.candidates
-        why = HoldReason.FUTILE if is_futile else _why_nobody(ranking, is_worth_it)
-        return Hold(why=why, spared=ranking.spared, assessment=assessment)
-    victim = worthwhile[0]
-    scope = victim.judged.verdict.scope or scope
-    members, whole = reach(victim, scope, ranking)
+    tries = 0
+    for victim in ranking.candidates:
+        alone = is_worth_it(victim.judged)
+        if not alone and tries == TRIES:
+            continue
+        tries += not alone
+        scope_here = victim.judged.verdict.scope or scope
+        members, whole = reach(victim, scope_here, ranking)
+        if alone or gained(members) >= least:
+            break
+    else:
+        return Hold(
+            why=_why_nobody(ranking, is_worth_it, doubt), spared=ranking.spared, assessment=assessment
+        )
     dying = {judged.process.key for judged in members}
-    others = (one for one in worthwhile if one.judged.process.key not in dying)
+    others = (
+        one for one in ranking.candidates if one.judged.process.key not in dying and is_worth_it(one.judged)
+    )
     return Kill(
         victim=victim,
-        scope=scope,
+        scope=scope_here,
         members=members,
         whole_cgroup=whole,
         runners_up=tuple(islice(others, RUNNERS_UP)),
@@ -113,29 +130,49 @@ def disappointed_by(kill: Kill, end: Finish, machine: Machine) -> int:
     return NOT_ENOUGH if end.outcome is Outcome.NOT_ENOUGH else 0
 
 
-def _shortage(assessment: Assessment, machine: Machine) -> Bytes:
-    """How much is missing to the limit of `term`; for a stall, what is sure to make a difference."""
+def _least(assessment: Assessment, machine: Machine, doubt: Doubt) -> Bytes:
+    """What a death must free to be worth it."""
+    memory = machine.total * machine.page_size
+    if doubt is Doubt.NONE:
+        return Bytes(int(min(LEAST_SHARE * memory, LEAST_GAIN)))
+    hopeful = int(min(HOPEFUL_SHARE * memory, HOPEFUL_GAIN))
+    return Bytes(max(hopeful, _shortage(assessment)))
+
+
+def _shortage(assessment: Assessment) -> Bytes:
+    """How much is missing to the limit of `term`; nothing for a stall in plenty."""
     figures = assessment.figures
     missing = figures.available_limit - figures.available
     if figures.commit_limit and Reason.COMMIT_LIMIT in assessment.reasons:
         missing = max(missing, figures.committed - figures.commit_limit)
-    return Bytes(missing) if missing > 0 else Bytes(int(HOPEFUL * machine.total * machine.page_size))
+    return Bytes(max(missing, 0))
 
 
-def _why_nobody(ranking: Ranking, is_worth_it: Callable[[Judged], bool]) -> HoldReason:
+def _why_nobody(ranking: Ranking, is_worth_it: Callable[[Judged], bool], doubt: Doubt) -> HoldReason:
     """What stands between the guard and those whose death would help."""
     reasons = {one.why for one in ranking.spared if is_worth_it(one.judged)}
     if Spared.UNRESOLVED in reasons:
         return HoldReason.UNRESOLVED
-    return HoldReason.ALL_PROTECTED if reasons or not ranking.candidates else HoldReason.NOTHING_TO_GAIN
+    if not ranking.candidates or (reasons and doubt is Doubt.NONE):
+        return HoldReason.ALL_PROTECTED
+    return HoldReason.NOTHING_TO_GAIN if doubt is Doubt.NONE else HoldReason.FUTILE
 
 
 def gain(process: Process, assessment: Assessment, machine: Machine) -> Bytes:
-    """The most that ending `process` can bring back: file pages could have been reclaimed without it."""
+    """The most that ending `process` can bring back.
+
+    File pages could have been reclaimed without it; unless memory is not even low, so that what stalls
+    the host is that they are, and are needed again.
+    """
     memory = process.memory
     if memory is None:
         return Bytes(0)
     pages = memory.rss_anon + memory.rss_shmem + memory.swap
+    if (
+        assessment.reasons == (Reason.STALL,)
+        and assessment.figures.available > assessment.figures.available_limit
+    ):
+        pages += memory.rss_file
     if Reason.COMMIT_LIMIT in assessment.reasons:
         pages = max(pages, memory.private_committed)
     return Bytes(pages * machine.page_size)

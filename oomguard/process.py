@@ -103,6 +103,11 @@ class Process:
     memory: MemoryUse | None
     oom_score_adj: int
 
+    @property
+    def held(self) -> Pages:
+        """The resident set and what was swapped out of it; 0 without memory."""
+        return Pages(self.memory.rss + self.memory.swap) if self.memory else Pages(0)
+
 
 # 6858 (cat) R 6856 6856 4226 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 1 0 133267 3133440 360 18446744073709551615
 # 94805041078272 94805041098153 140733627645264 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 94805041114160 94805041115776
@@ -179,23 +184,21 @@ def parse_status(data: bytes, page_size: int) -> Status:
 def _memory_use(text: bytes, page_size: int) -> MemoryUse:
     # Up to VmSwap each line is a key, a number and kB.
     words = text[: text.find(b"\n", text.find(b"\nVmSwap:\t") + 1)].split()
-    kilobytes = dict(zip(words[::3], words[1::3], strict=True))
-
-    def pages(key: bytes) -> Pages:
-        return Pages(int(kilobytes[key]) * KIB // page_size)
-
-    if b"RssAnon:" in kilobytes:
-        rss_anon, rss_file, rss_shmem = pages(b"RssAnon:"), pages(b"RssFile:"), pages(b"RssShmem:")
+    pages = {
+        key: Pages(int(kilobytes) * KIB // page_size)
+        for key, kilobytes in zip(words[::3], words[1::3], strict=True)
+    }
+    if b"RssAnon:" in pages:
+        rss_anon, rss_file, rss_shmem = pages[b"RssAnon:"], pages[b"RssFile:"], pages[b"RssShmem:"]
     else:
-        rss_anon, rss_file, rss_shmem = pages(b"VmRSS:"), Pages(0), Pages(0)
-    # From 4.0 to 4.14 the upper levels of the page tables are told apart.
-    upper = pages(b"VmPMD:") if b"VmPMD:" in kilobytes else 0
+        rss_anon, rss_file, rss_shmem = pages[b"VmRSS:"], Pages(0), Pages(0)
     return MemoryUse(
-        total_vm=pages(b"VmSize:"),
+        total_vm=pages[b"VmSize:"],
         rss_anon=rss_anon,
         rss_file=rss_file,
         rss_shmem=rss_shmem,
-        swap=pages(b"VmSwap:"),
-        page_tables=Pages(pages(b"VmPTE:") + upper),
-        private_committed=Pages(pages(b"VmData:") + pages(b"VmStk:")),
+        swap=pages[b"VmSwap:"],
+        # From 4.0 to 4.14 the upper levels of the page tables are told apart.
+        page_tables=Pages(pages[b"VmPTE:"] + pages.get(b"VmPMD:", 0)),
+        private_committed=Pages(pages[b"VmData:"] + pages[b"VmStk:"]),
     )

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from oomguard import pidfolder
 from oomguard.badness import Machine
 from oomguard.cgroup import Layout, Membership
-from oomguard.cgroupfs import CgroupFS
+from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.errors import Malformed
 from oomguard.hostfile import KeptOpen, parse_int, parsed, read
-from oomguard.meminfo import Memory, Overcommit, parse_meminfo
-from oomguard.process import Process, Stat, Statm
+from oomguard.meminfo import (
+    Holdings,
+    Memory,
+    Overcommit,
+    parse_holdings,
+    parse_meminfo,
+    parse_sockstat,
+)
+from oomguard.process import Key, Process, Stat, Statm
 from oomguard.psi import NO_PSI, Pressure, parse_pressure
 from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
 from oomguard.vmstat import VmStat, parse_vmstat
@@ -32,6 +40,8 @@ class ProcFS:
         self._page_size = os.sysconf("SC_PAGE_SIZE")
         self._ticks_per_second = os.sysconf("SC_CLK_TCK")
         self._memory = KeptOpen(f"{self._proc}/meminfo", parse_meminfo)
+        self._holdings = KeptOpen(f"{self._proc}/meminfo", parse_holdings)
+        self._sockets = KeptOpen(f"{self._proc}/net/sockstat", parse_sockstat)
         self._vmstat = KeptOpen(f"{self._proc}/vmstat", parse_vmstat)
         self._pressure = KeptOpen(f"{self._proc}/pressure/memory", parse_pressure)
         self._zones = KeptOpen(f"{self._proc}/zoneinfo", parse_per_cpu_pages)
@@ -41,6 +51,8 @@ class ProcFS:
     def close(self) -> None:
         """Close what is kept open; a later reading opens it again."""
         self._memory.close()
+        self._holdings.close()
+        self._sockets.close()
         self._vmstat.close()
         self._pressure.close()
         self._zones.close()
@@ -59,6 +71,14 @@ class ProcFS:
     def stat(self, pid: Pid) -> Stat:
         """The quick part of `process`: whether it still is who it was, and runs what it ran."""
         return pidfolder.read_stat(self._folder(pid))
+
+    def fingerprint(self, pid: Pid) -> int:
+        """Another number once it has run, or its resident set has changed: whether to read it anew."""
+        return pidfolder.read_fingerprint(self._folder(pid))
+
+    def started(self, key: Key) -> Seconds:
+        """When the process started, on CLOCK_BOOTTIME."""
+        return Seconds(key.starttime / self._ticks_per_second)
 
     def statm(self, pid: Pid) -> Statm:
         """What it maps and holds: the cheapest reading."""
@@ -91,6 +111,12 @@ class ProcFS:
         """The host's memory."""
         return self._memory.read()
 
+    def holdings(self) -> Holdings:
+        """What the host's memory is used for; without sockets where they cannot be read."""
+        holdings = self._holdings.read()
+        free = Bytes(holdings.free + self.per_cpu_free())
+        return replace(holdings, free=free, sockets=self._socket_buffers())
+
     def per_cpu_free(self) -> Bytes:
         """Free memory in the lists of the CPUs, which `memory` leaves out; 0 where it cannot be read."""
         try:
@@ -115,9 +141,9 @@ class ProcFS:
         """How the host had mounted its control groups when this was made."""
         return self._cgroups.layout
 
-    def cgroup_pressure(self, path: str) -> Pressure | None:
-        """The memory pressure of a v2 group; None where it is not accounted for. Raises `Gone`."""
-        return self._cgroups.pressure(path)
+    def group_stalls(self) -> GroupStalls:
+        """A reader of the stalls of some v2 groups, none yet."""
+        return GroupStalls(self._cgroups)
 
     def kill_cgroup(self, path: str) -> None:
         """Kill all that is in a v2 group and below, at once, where the kernel can."""
@@ -144,6 +170,12 @@ class ProcFS:
 
     def _folder(self, pid: Pid) -> str:
         return f"{self._proc}/{pid}"
+
+    def _socket_buffers(self) -> Bytes:
+        try:
+            return Bytes(self._sockets.read() * self._page_size)
+        except OSError:
+            return Bytes(0)
 
     def _sysctl(self, name: str) -> int:
         path = f"{self._proc}/sys/{name}"

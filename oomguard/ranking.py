@@ -23,9 +23,7 @@ EXPORTER_UNIT = "oomguard-exporter.service"
 
 ORDER = {Standing.PREFERRED: 0, Standing.ORDINARY: 1, Standing.LAST: 2, Standing.NEVER: 3}
 """The order in which standings die; the last one never does."""
-
-Score = Callable[[Process], Points]
-"""The badness of a process under some policy."""
+NO_GROWTH = Pages(0)
 
 
 class Spared(StrEnum):
@@ -50,6 +48,12 @@ class Judged:
     verdict: Verdict
     cgroup: str
     unit: str | None
+    growth: Pages = NO_GROWTH
+    """What it has gained of late, swap included; 0 where that is not known."""
+
+
+Score = Callable[[Judged], Points]
+"""The badness of somebody under some policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ class Exempt:
 
 
 def score(
-    policy: Policy, reasons: tuple[Reason, ...], everybody: Iterable[Process], machine: Machine
+    policy: Policy, reasons: tuple[Reason, ...], everybody: Iterable[Judged], machine: Machine
 ) -> Score:
     """How to rank under `policy`.
 
@@ -101,20 +105,21 @@ def score(
         return committed
     match policy:
         case Policy.KERNEL:
-            return lambda process: badness.kernel(process, machine)
+            return lambda one: badness.kernel(one.process, machine)
         case Policy.CLASSIC:
-            children = badness.childrens_share(tuple(everybody))
+            children = badness.childrens_share(tuple(one.process for one in everybody))
             none = Pages(0)
-            return lambda process: badness.classic(process, children.get(process.key.pid, none), machine)
+            return lambda one: badness.classic(one.process, children.get(one.process.key.pid, none), machine)
         case Policy.CULPRIT:
-            raise NotImplementedError
+            return lambda one: badness.culprit(one.process, one.growth, machine)
         case _:
             assert_never(policy)
 
 
-def committed(process: Process) -> Points:
-    """What a process holds of the commit limit (mm/util.c `__vm_enough_memory()`)."""
-    return Points(process.memory.private_committed if process.memory else 0)
+def committed(judged: Judged) -> Points:
+    """What somebody holds of the commit limit (mm/util.c `__vm_enough_memory()`)."""
+    memory = judged.process.memory
+    return Points(memory.private_committed if memory else 0)
 
 
 def rank(everybody: Iterable[Judged], measure: Score, machine: Machine, exempt: Exempt) -> Ranking:
@@ -124,7 +129,7 @@ def rank(everybody: Iterable[Judged], measure: Score, machine: Machine, exempt: 
     for judged in everybody:
         why = spared_for(judged, exempt)
         if why is None:
-            points = badness.adjusted(measure(judged.process), judged.verdict.points, machine)
+            points = badness.adjusted(measure(judged), judged.verdict.points, machine)
             candidates.append(Candidate(judged=judged, points=points))
         else:
             spared.append(SparedProcess(judged=judged, why=why))
@@ -152,6 +157,20 @@ def spared_for(judged: Judged, exempt: Exempt) -> Spared | None:
     if process.key in exempt.passed_over:
         return Spared.PASSED_OVER
     return None
+
+
+def is_gone(one: SparedProcess) -> bool:
+    """Whether nothing is left to spare: it has no memory any more, or hangs, and nothing protects it.
+
+    Protection matters even so: whose first thread has exited shows no memory either, while it goes on.
+    """
+    process, verdict = one.judged.process, one.judged.verdict
+    return (
+        one.why in {Spared.NO_MEMORY, Spared.PASSED_OVER}
+        and ORDER[verdict.standing] <= ORDER[Standing.ORDINARY]
+        and not verdict.unresolved
+        and process.oom_score_adj != OOM_SCORE_ADJ_MIN
+    )
 
 
 def spared_by_kernel(process: Process) -> Spared | None:

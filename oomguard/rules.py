@@ -42,6 +42,8 @@ class Scope(StrEnum):
     SESSION = "session"
     CGROUP = "cgroup"
     UNIT = "unit"
+    FAMILY = "family"
+    """Whoever grows together with it."""
 
 
 class Field(StrEnum):

@@ -1,4 +1,4 @@
-"""What dies with a victim: its tree, process group, session, control group or unit. Pure.
+"""What dies with a victim: its tree, process group, session, control group, unit or family. Pure.
 
 Nobody who is spared is ever part of it.
 """
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import assert_never
 
 from oomguard.cgroup import contains, innermost_unit
-from oomguard.ranking import INIT, ORDER, Candidate, Judged, Ranking
+from oomguard.family import family
+from oomguard.ranking import INIT, ORDER, Candidate, Judged, Ranking, is_gone
 from oomguard.rules import Scope, Standing
 from oomguard.units import Pid
 
@@ -17,8 +18,10 @@ from oomguard.units import Pid
 def reach(victim: Candidate, scope: Scope, ranking: Ranking) -> tuple[tuple[Judged, ...], str | None]:
     """The victim and those that die with it; and the control group, if any, that holds them and nobody else.
 
-    Who is to die last is not taken along by somebody who is not.
+    Who is to die last is not taken along by somebody who is not. Who is gone already counts as nobody.
     """
+    if scope is Scope.FAMILY:
+        return _family(victim, ranking)
     cgroup = _cgroup(victim.judged, scope)
     belongs = _belongs(victim.judged, scope, cgroup, ranking)
     last_taken = max(ORDER[victim.judged.verdict.standing], ORDER[Standing.ORDINARY])
@@ -28,10 +31,24 @@ def reach(victim: Candidate, scope: Scope, ranking: Ranking) -> tuple[tuple[Judg
         if one is not victim and ORDER[one.judged.verdict.standing] <= last_taken and belongs(one.judged)
     )
     members = (victim.judged, *taken)
-    if cgroup is None:
-        return members, None
-    inside = sum(contains(cgroup, judged.cgroup) for judged in ranking.everybody)
-    return members, cgroup if inside == len(members) else None
+    return members, None if cgroup is None else _held_alone(cgroup, members, ranking)
+
+
+def _family(victim: Candidate, ranking: Ranking) -> tuple[tuple[Judged, ...], str | None]:
+    found = family(victim, ranking)
+    members = (victim.judged,) if found is None else found.members
+    return members, _held_alone(victim.judged.cgroup, members, ranking)
+
+
+def _held_alone(cgroup: str, members: tuple[Judged, ...], ranking: Ranking) -> str | None:
+    """The group, where nobody but `members` is in it or below; never the whole machine."""
+    if cgroup == "/":
+        return None
+    inside = sum(contains(cgroup, one.judged.cgroup) for one in ranking.candidates)
+    alone = inside == len(members) and all(
+        is_gone(one) for one in ranking.spared if contains(cgroup, one.judged.cgroup)
+    )
+    return cgroup if alone else None
 
 
 def _cgroup(judged: Judged, scope: Scope) -> str | None:
@@ -47,11 +64,11 @@ def _belongs(victim: Judged, scope: Scope, cgroup: str | None, ranking: Ranking)
     """Who dies with the victim. Group and session 0 and 1 are the kernel's and init's, and nobody's scope."""
     process = victim.process
     match scope:
-        case Scope.PROCESS:
+        case Scope.PROCESS | Scope.FAMILY:
             return lambda _: False
         case Scope.TREE:
-            family = _descendants(process.key.pid, ranking)
-            return lambda one: one.process.key.pid in family
+            below = _descendants(process.key.pid, ranking)
+            return lambda one: one.process.key.pid in below
         case Scope.GROUP:
             return lambda one: one.process.pgid == process.pgid > INIT
         case Scope.SESSION:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan, nan
 from struct import Struct
 
 from oomguard.errors import RecordError
 from oomguard.event import Mode
 from oomguard.meminfo import Memory
-from oomguard.pressure import Figures, Level, Limits, Phase, Reason, Sample
+from oomguard.pressure import Figures, Level, Limits, Phase, Reason, Sample, StallOf
 from oomguard.psi import Pressure
 from oomguard.units import Bytes, Pid, Seconds, resolve
 from oomguard.vmstat import VmStat
@@ -96,10 +97,11 @@ _MODES = tuple(Mode)
 _PHASES = tuple(Phase)
 _LEVELS = tuple(Level)
 _REASONS = tuple(Reason)
+_WHOSE = tuple(StallOf)
 _LARGEST = (1 << 63) - 1
 
-STATE = Struct("=qd3BH4q2d2q5qdq5d2?2q")
-SAMPLE = Struct("=d12q?2d10q")
+STATE = Struct("=qd3BH4qdB2d2q5qdq5d2?2q")
+SAMPLE = Struct("=d12q?2d11q")
 
 
 def pack_state(state: State) -> bytes:
@@ -117,7 +119,9 @@ def pack_state(state: State) -> bytes:
         figures.swap_free,
         figures.swap_limit,
         figures.stall,
+        _WHOSE.index(figures.stall_of),
         figures.stall_budget,
+        nan if figures.exhausted_in is None else figures.exhausted_in,
         _word(figures.committed),
         _word(figures.commit_limit),
         thresholds.available_term,
@@ -142,10 +146,12 @@ def pack_state(state: State) -> bytes:
 def unpack_state(data: bytes) -> State:
     """What `pack_state` packed. Raises `ValueError` for a word that no enumeration has."""
     pid, started, mode, phase, level, reasons, *rest = STATE.unpack(data)
-    available, available_limit, swap_free, swap_limit, stall, budget, committed, commit_limit, *rest = rest
+    available, available_limit, swap_free, swap_limit, stall, whose, budget, exhausted_in, *rest = rest
+    committed, commit_limit, *rest = rest
     available_term, available_kill, swap_term, swap_kill, commit_term, window, *rest = rest
     polls, polled, polled_at, poll_took, pause, configured, config_ok, psi, candidates, spared = rest
-    if mode >= len(_MODES) or phase >= len(_PHASES) or level >= len(_LEVELS) or reasons >> len(_REASONS):
+    words = ((mode, _MODES), (phase, _PHASES), (level, _LEVELS), (whose, _WHOSE))
+    if any(word >= len(known) for word, known in words) or reasons >> len(_REASONS):
         raise ValueError("unknown word")
     return State(
         pid=pid,
@@ -160,7 +166,9 @@ def unpack_state(data: bytes) -> State:
             swap_free=swap_free,
             swap_limit=swap_limit,
             stall=stall,
+            stall_of=_WHOSE[whose],
             stall_budget=budget,
+            exhausted_in=None if isnan(exhausted_in) else exhausted_in,
             committed=committed,
             commit_limit=commit_limit,
         ),
@@ -215,6 +223,7 @@ def pack_sample(sample: Sample) -> bytes:
         vmstat.pswpin,
         vmstat.pswpout,
         vmstat.oom_kill,
+        vmstat.writeback,
     )
 
 
@@ -223,7 +232,7 @@ def unpack_sample(data: bytes) -> Sample:
     at, total, free, available, swap_total, swap_free, active_file, inactive_file, *rest = SAMPLE.unpack(data)
     shmem, slab_unreclaimable, commit_limit, committed, hugetlb, psi, some, full, *rest = rest
     allocstall, scan_kswapd, scan_direct, steal_direct, refault_file, refault_anon, *rest = rest
-    pgmajfault, pswpin, pswpout, oom_kill = rest
+    pgmajfault, pswpin, pswpout, oom_kill, writeback = rest
     return Sample(
         at=at,
         memory=Memory(
@@ -252,6 +261,7 @@ def unpack_sample(data: bytes) -> Sample:
             pswpin=pswpin,
             pswpout=pswpout,
             oom_kill=oom_kill,
+            writeback=writeback,
         ),
     )
 

@@ -6,29 +6,38 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from oomguard import codec
+from oomguard import codec, tmpfs, wording
 from oomguard.counters import FAMILIES, Counter
-from oomguard.errors import RecordError
+from oomguard.errors import Gone, RecordError
+from oomguard.holders import Held, holders, swapped
+from oomguard.names import printable
+from oomguard.process import Process
+from oomguard.procfs import ProcFS
 from oomguard.record import Reader, Told
 from oomguard.state import State, age, current
-from oomguard.units import Seconds
-from oomguard.wording import because, sentence, size
+from oomguard.units import Bytes, Seconds
+from oomguard.wording import Mounts, because, sentence, size
 
 LAST = 10
 """How many of the told events are shown."""
+LARGEST = 4
+"""How many of those who hold memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """All that is shown of one record."""
+    """All that is shown: one record, and what holds memory now."""
 
     state: State
     age: Seconds
     counters: dict[Counter, int]
     told: tuple[Told, ...]
+    held: Held
+    mounts: Mounts
 
 
 def look(path: str | os.PathLike[str]) -> Status:
@@ -38,9 +47,29 @@ def look(path: str | os.PathLike[str]) -> Status:
         with Reader.open(path) as reader:
             state = current(reader.state(), now)
             _, told = reader.events(0)
-            return Status(state=state, age=age(state, now), counters=reader.counters(), told=told[-LAST:])
+            return Status(
+                state=state,
+                age=age(state, now),
+                counters=reader.counters(),
+                told=told[-LAST:],
+                held=held_now(ProcFS()),
+                mounts=tmpfs.biggest(),
+            )
     except RecordError as error:
         raise RecordError(f"no guard runs: {error}") from error
+
+
+def held_now(procfs: ProcFS) -> Held:
+    """Who holds the memory of the host; without swap, nobody has to be looked at for it."""
+    holdings = procfs.holdings()
+    private = swapped(_everybody(procfs)) if holdings.swap_used else 0
+    return holders(holdings, Bytes(private * procfs.machine().page_size))
+
+
+def _everybody(procfs: ProcFS) -> Iterator[Process]:
+    for pid in procfs.pids():
+        with suppress(Gone):
+            yield procfs.process(pid)
 
 
 def words(status: Status) -> str:
@@ -64,6 +93,8 @@ def document(status: Status) -> str:
                 ]
                 for family in FAMILIES
             },
+            "held": [{"holder": holder, "bytes": amount} for holder, amount in status.held],
+            "tmpfs": [{"path": printable(path), "bytes": used} for path, used in status.mounts],
             "events": [
                 {"sequence": told.sequence, "time": told.wall, **codec.document(told.event)}
                 for told in status.told
@@ -84,6 +115,9 @@ def _lines(status: Status) -> Iterator[str]:
         f"Memory     {size(figures.available)} available; "
         f"term below {size(limits.available_term)}, kill below {size(limits.available_kill)}"
     )
+    yield f"Held by    {wording.holders(status.held[:LARGEST])}"
+    if status.mounts:
+        yield f"Tmpfs      {', '.join(wording.mounts(status.mounts))}"
     if limits.swap_term:
         yield (
             f"Swap       {size(figures.swap_free)} free; "

@@ -9,10 +9,10 @@ from oomguard.fields import number, whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmStat:
-    """The counters that tell thrashing from a cache at work (mm/vmstat.c `vmstat_text`).
+    """The counters that tell thrashing from a cache at work, and how much is on its way to the disks.
 
-    A counter that this kernel does not have is 0. The scan and stall counters leave out reclaim
-    inside a memory cgroup; the refaults do not (mm/vmscan.c, `cgroup_reclaim()`).
+    Those of mm/vmstat.c `vmstat_text`; one that this kernel does not have is 0. The scan and stall counters
+    leave out reclaim inside a memory cgroup; the refaults do not (mm/vmscan.c, `cgroup_reclaim()`).
     """
 
     allocstall: int
@@ -27,11 +27,14 @@ class VmStat:
     pswpout: int
     oom_kill: int
     """Kills by the kernel itself, those inside memory cgroups included."""
+    writeback: int
+    """Pages that are being written now, to swap or to files: nr_writeback."""
 
 
 _ZONES = (b"dma", b"dma32", b"normal", b"high", b"movable", b"device")
 
 
+# nr_writeback 0
 # workingset_refault_anon 0
 # workingset_refault_file 181954
 # pswpin 0
@@ -61,6 +64,7 @@ def parse_vmstat(data: bytes) -> VmStat:
         pswpin=_count(text, b"pswpin"),
         pswpout=_count(text, b"pswpout"),
         oom_kill=_count(text, b"oom_kill"),
+        writeback=_count(text, b"nr_writeback"),
     )
 
 

@@ -23,9 +23,10 @@ from oomguard.event import (
     Person,
     PhaseChanged,
 )
+from oomguard.holders import Held, Holder
 from oomguard.names import printable
 from oomguard.plan import HoldReason
-from oomguard.pressure import Figures, Phase, Reason
+from oomguard.pressure import Figures, Phase, Reason, StallOf
 from oomguard.state import State
 from oomguard.units import KIB, MIB, Bytes
 
@@ -42,8 +43,27 @@ HOLDS = {
     HoldReason.ALL_PROTECTED: "everybody is protected, by the kernel's law or by the rules",
     HoldReason.UNRESOLVED: "those who are left may be protected by a name that could not be read yet",
     HoldReason.NOTHING_TO_GAIN: "nobody who is left holds enough memory for it to help",
-    HoldReason.FUTILE: "kills did not bring memory back, so something else holds it",
+    HoldReason.FUTILE: "killing does not help",
 }
+
+HELD_ELSEWHERE = frozenset((HoldReason.NOTHING_TO_GAIN, HoldReason.FUTILE))
+"""Where the question is what holds the memory instead."""
+
+HOLDERS = {
+    Holder.PROCESSES: "processes",
+    Holder.KERNEL_STACKS: "kernel stacks",
+    Holder.PAGE_TABLES: "page tables",
+    Holder.SHARED_MEMORY: "tmpfs and shared memory",
+    Holder.LOCKED_FILES: "ramfs and locked files",
+    Holder.SLAB: "the kernel's slab",
+    Holder.HUGEPAGES: "huge pages set aside",
+    Holder.PERCPU: "the kernel's per-CPU memory",
+    Holder.SOCKETS: "socket buffers",
+    Holder.OTHER: "what /proc/meminfo does not name",
+}
+
+Mounts = tuple[tuple[str, Bytes], ...]
+"""Where file systems are mounted, and how much they hold; the largest first."""
 
 PHASES = {
     Phase.CALM: "Calm",
@@ -70,9 +90,10 @@ def sentence(event: Event) -> str:  # noqa: PLR0911  # one return for each of a 
             dry = "In dry run: " if mode is Mode.DRY_RUN else ""
             change = f"{size(freed)} more" if freed >= 0 else f"{size(Bytes(-freed))} less"
             return f"{dry}{who(victim)} {OUTCOMES[outcome]}; {change} available after {took:.1f} s."
-        case Holding(reasons=reasons, why=why, biggest=biggest, figures=figures):
+        case Holding(reasons=reasons, why=why, biggest=biggest, held=held, figures=figures):
+            instead = f"; memory is held by {holders(held)}" if held and why in HELD_ELSEWHERE else ""
             spared = f" The biggest of the spared is {who(biggest[0])}." if biggest else ""
-            return f"Nobody is killed though {because(reasons, figures)}: {HOLDS[why]}.{spared}"
+            return f"Nobody is killed though {because(reasons, figures)}: {HOLDS[why]}{instead}.{spared}"
         case PhaseChanged(after=after, reasons=reasons, figures=figures):
             why_now = f" as {because(reasons, figures)}" if reasons else ""
             return f"{PHASES[after]}{why_now}; {size(figures.available)} available."
@@ -128,6 +149,16 @@ def who(person: Person) -> str:
     return f'"{printable(person.comm)}" (pid {person.pid}{unit}, uid {person.uid}, {size(person.rss)}{swap})'
 
 
+def holders(held: Held) -> str:
+    """Who holds how much."""
+    return ", ".join(f"{HOLDERS[holder]} ({size(amount)})" for holder, amount in held)
+
+
+def mounts(found: Mounts) -> tuple[str, ...]:
+    """Each mount and how much it holds."""
+    return tuple(f'"{printable(path)}" ({size(used)})' for path, used in found)
+
+
 def because(reasons: tuple[Reason, ...], figures: Figures) -> str:
     """All `reasons`, with the figures that they rest on."""
     return " and ".join(_because(reason, figures) for reason in reasons)
@@ -141,11 +172,12 @@ def _because(reason: Reason, figures: Figures) -> str:
             with_swap = swap if figures.swap_limit else ""
             return f"memory is low ({size(figures.available)} available, limit {limit}{with_swap})"
         case Reason.STALL:
-            # Whose stall it was is not told apart: the host's stands for everybody's, so it is what is said.
+            whose = "bystanders" if figures.stall_of is StallOf.BYSTANDERS else "the whole host"
             budget = f"{figures.stall_budget:.1f} s"
-            return f"the whole host waited {figures.stall:.1f} s for memory (budget {budget})"
+            return f"{whose} waited {figures.stall:.1f} s for memory (budget {budget})"
         case Reason.EXHAUSTION_FORECAST:
-            return f"memory will be exhausted soon ({size(figures.available)} available)"
+            left = figures.exhausted_in or 0.0
+            return f"memory lasts {left:.1f} s more at this pace ({size(figures.available)} available)"
         case Reason.COMMIT_LIMIT:
             promised = f"{size(figures.committed)} of {size(figures.commit_limit)}"
             return f"nearly all memory that may be promised is promised ({promised})"

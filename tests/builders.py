@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from oomguard.badness import Machine, kernel
-from oomguard.meminfo import Memory, Overcommit
+from oomguard.meminfo import Holdings, Memory, Overcommit
 from oomguard.pressure import Assessment, Figures, Level, Limit, Limits, Reason, Sample, StallOf
 from oomguard.process import Key, MemoryUse, Process
 from oomguard.psi import Pressure
@@ -99,14 +100,20 @@ def verdict(
 
 
 def judged(
-    one: Process, said: Verdict = NO_RULE, *, cgroup: str = "/user.slice", unit: str | None = None
+    one: Process,
+    said: Verdict = NO_RULE,
+    *,
+    cgroup: str = "/user.slice",
+    unit: str | None = None,
+    growth: float = 0,
 ) -> Judged:
-    return Judged(process=one, verdict=said, cgroup=cgroup, unit=unit)
+    """It has gained `growth` MiB."""
+    return Judged(process=one, verdict=said, cgroup=cgroup, unit=unit, growth=pages(growth))
 
 
 def ranked(*everybody: Judged, exempt: Exempt = NOBODY, machine: Machine = MACHINE) -> Ranking:
     """By the kernel's badness."""
-    return rank(everybody, lambda one: kernel(one, machine), machine, exempt)
+    return rank(everybody, lambda one: kernel(one.process, machine), machine, exempt)
 
 
 def memory(
@@ -135,7 +142,37 @@ def memory(
     )
 
 
-def vmstat(*, allocstall: int = 0, kswapd: int = 0, direct: int = 0, file: int = 0, anon: int = 0) -> VmStat:
+def holdings(*, anon: float = 600, shmem: float = 0) -> Holdings:
+    """In MiB, of a total of 1000, without swap."""
+    nothing = Bytes(0)
+    return Holdings(
+        total=TOTAL,
+        free=Bytes(TOTAL - mib(anon) - mib(shmem)),
+        reclaimable=nothing,
+        swap_used=nothing,
+        anon=mib(anon),
+        zswap=nothing,
+        shmem=mib(shmem),
+        locked_files=nothing,
+        slab_unreclaimable=nothing,
+        hugetlb=nothing,
+        kernel_stacks=nothing,
+        page_tables=nothing,
+        percpu=nothing,
+        sockets=nothing,
+    )
+
+
+def vmstat(
+    *,
+    allocstall: int = 0,
+    kswapd: int = 0,
+    direct: int = 0,
+    file: int = 0,
+    anon: int = 0,
+    swapped_out: int = 0,
+    writeback: int = 0,
+) -> VmStat:
     return VmStat(
         allocstall=allocstall,
         pgscan_kswapd=kswapd,
@@ -145,8 +182,9 @@ def vmstat(*, allocstall: int = 0, kswapd: int = 0, direct: int = 0, file: int =
         refault_anon=anon,
         pgmajfault=0,
         pswpin=0,
-        pswpout=0,
+        pswpout=swapped_out,
         oom_kill=0,
+        writeback=writeback,
     )
 
 
@@ -155,9 +193,19 @@ def psi(full: float, some: float | None = None) -> Pressure:
 
 
 def sample(
-    at: float = 100, host: Memory | None = None, pressure: Pressure | None = None, stats: VmStat | None = None
+    at: float = 100,
+    host: Memory | None = None,
+    pressure: Pressure | None = None,
+    stats: VmStat | None = None,
+    stalls: Mapping[str, float] | None = None,
 ) -> Sample:
-    return Sample(at=Seconds(at), memory=host or memory(), pressure=pressure, vmstat=stats or vmstat())
+    return Sample(
+        at=Seconds(at),
+        memory=host or memory(),
+        pressure=pressure,
+        vmstat=stats or vmstat(),
+        stalls={group: Seconds(total) for group, total in (stalls or {}).items()},
+    )
 
 
 def assessment(
@@ -179,7 +227,9 @@ def assessment(
             swap_free=Bytes(0),
             swap_limit=Bytes(0),
             stall=Seconds(0.0),
+            stall_of=StallOf.ANYONE,
             stall_budget=Seconds(2.0),
+            exhausted_in=None,
             committed=mib(committed),
             commit_limit=mib(commit_limit),
         ),
@@ -228,4 +278,5 @@ def _somebody(draw: st.DrawFn, pid: int) -> Judged:
         said,
         cgroup=draw(PATHS),
         unit=draw(st.sampled_from([None, "a.service"])),
+        growth=draw(st.integers(0, 3)),
     )

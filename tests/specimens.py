@@ -18,9 +18,10 @@ from oomguard.event import (
     Person,
     PhaseChanged,
 )
+from oomguard.holders import Holder
 from oomguard.meminfo import Memory
 from oomguard.plan import HoldReason
-from oomguard.pressure import Figures, Level, Phase, Reason, Sample
+from oomguard.pressure import Figures, Level, Phase, Reason, Sample, StallOf
 from oomguard.psi import Pressure
 from oomguard.ranking import Spared
 from oomguard.rules import Scope, Standing
@@ -36,7 +37,9 @@ FIGURES = Figures(
     swap_free=Bytes(10 * MIB),
     swap_limit=Bytes(50 * MIB),
     stall=Seconds(0.25),
+    stall_of=StallOf.BYSTANDERS,
     stall_budget=Seconds(2.0),
+    exhausted_in=Seconds(1.5),
     committed=Bytes(3000 * MIB),
     commit_limit=Bytes(4000 * MIB),
 )
@@ -95,6 +98,7 @@ SAMPLE = Sample(
         pswpin=28,
         pswpout=29,
         oom_kill=30,
+        writeback=0,
     ),
 )
 VICTIM = Person(
@@ -137,6 +141,7 @@ HOLDING = Holding(
     why=HoldReason.ALL_PROTECTED,
     spared=((Spared.RULE, 4), (Spared.INIT, 1)),
     biggest=(VICTIM,),
+    held=((Holder.SHARED_MEMORY, Bytes(640 * MIB)), (Holder.SLAB, Bytes(25 * MIB))),
     figures=FIGURES,
 )
 ACTING = PhaseChanged(before=Phase.ARMED, after=Phase.ACTING, reasons=(Reason.STALL,), figures=FIGURES)

@@ -18,8 +18,9 @@ from oomguard.event import (
     Person,
     PhaseChanged,
 )
+from oomguard.holders import Holder
 from oomguard.plan import HoldReason
-from oomguard.pressure import Figures, Level, Phase, Reason
+from oomguard.pressure import Figures, Level, Phase, Reason, StallOf
 from oomguard.ranking import Spared
 from oomguard.rules import Scope, Standing
 from oomguard.state import State, Thresholds
@@ -36,7 +37,9 @@ def figures() -> Figures:
         swap_free=Bytes(5 * MIB),
         swap_limit=Bytes(50 * MIB),
         stall=Seconds(2.5),
+        stall_of=StallOf.BYSTANDERS,
         stall_budget=Seconds(2),
+        exhausted_in=Seconds(1.5),
         committed=Bytes(700 * MIB),
         commit_limit=Bytes(800 * MIB),
     )
@@ -92,6 +95,7 @@ def holding(biggest: Person, why: HoldReason = HoldReason.ALL_PROTECTED) -> Hold
         why=why,
         spared=((Spared.RULE, 3), (Spared.OOM_SCORE_ADJ, 2)),
         biggest=(biggest,),
+        held=((Holder.SHARED_MEMORY, Bytes(640 * MIB)), (Holder.SLAB, Bytes(25 * MIB))),
         figures=figures(),
     )
 
@@ -136,7 +140,9 @@ def state(
             swap_free=none,
             swap_limit=none,
             stall=Seconds(0),
+            stall_of=StallOf.BYSTANDERS,
             stall_budget=Seconds(2),
+            exhausted_in=Seconds(1.5),
             committed=none,
             commit_limit=none,
         ),

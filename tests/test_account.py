@@ -10,7 +10,8 @@ from oomguard.account import BIGGEST, BY_NATURE, ended, holding, killing, person
 from oomguard.badness import Policy
 from oomguard.episode import Finish, Outcome, Sent
 from oomguard.event import Ended, Mode
-from oomguard.plan import Hold, HoldReason, Kill, decide
+from oomguard.holders import Holder
+from oomguard.plan import Doubt, Hold, HoldReason, Kill, decide
 from oomguard.ranking import Judged, Spared
 from oomguard.rules import Scope, Standing
 from oomguard.units import Bytes, Points, Seconds
@@ -18,6 +19,12 @@ from tests.builders import MACHINE, assessment, crowds, judged, mib, pages, proc
 
 NEVER = Standing.NEVER
 AT = assessment()
+HELD = (
+    (Holder.SHARED_MEMORY, mib(600)),
+    (Holder.SLAB, mib(30)),
+    (Holder.PROCESSES, mib(20)),
+    (Holder.SOCKETS, mib(10)),
+)
 
 
 def test_person() -> None:
@@ -36,7 +43,7 @@ def test_a_person_without_memory() -> None:
 
 
 def kill(*everybody: Judged) -> Kill:
-    found = decide(ranked(*everybody), AT, Scope.TREE, MACHINE, 0)
+    found = decide(ranked(*everybody), AT, Scope.TREE, MACHINE, Doubt.NONE)
     assert isinstance(found, Kill)
     return found
 
@@ -89,7 +96,7 @@ def test_ended(outcome: Outcome) -> None:
 
 
 def hold(*everybody: Judged) -> Hold:
-    found = decide(ranked(*everybody), AT, Scope.PROCESS, MACHINE, 0)
+    found = decide(ranked(*everybody), AT, Scope.PROCESS, MACHINE, Doubt.NONE)
     assert isinstance(found, Hold)
     return found
 
@@ -104,10 +111,11 @@ def test_holding() -> None:
             judged(process(10, 5), verdict(NEVER)),
             judged(process(11, memory=using(1, swap=6)), verdict(NEVER)),
             judged(process(12, 4, adj=-1000)),
-            judged(process(13, 8), verdict(unresolved=True)),
+            judged(process(13, 18), verdict(unresolved=True)),
             judged(process(14, 5), verdict(NEVER)),
         ),
         MACHINE,
+        HELD,
     )
     assert (told.why, told.reasons, told.level, told.figures) == (
         HoldReason.UNRESOLVED,
@@ -124,18 +132,19 @@ def test_holding() -> None:
         Spared.UNRESOLVED: 1,
     }
     assert [one.pid for one in told.biggest] == [13, 11, 14]
-    assert told.biggest[0].points == badness.kernel(process(13, 8), MACHINE)
+    assert told.held == HELD[:BIGGEST]
+    assert told.biggest[0].points == badness.kernel(process(13, 18), MACHINE)
 
 
 def test_holding_with_nobody() -> None:
-    told = holding(hold(), MACHINE)
-    assert (told.spared, told.biggest) == ((), ())
+    told = holding(hold(), MACHINE, ())
+    assert (told.spared, told.biggest, told.held) == ((), (), ())
 
 
 @given(crowds())
 def test_laws_of_holding(everybody: tuple[Judged, ...]) -> None:
     found = ranked(*everybody)
-    told = holding(Hold(why=HoldReason.FUTILE, spared=found.spared, assessment=AT), MACHINE)
+    told = holding(Hold(why=HoldReason.FUTILE, spared=found.spared, assessment=AT), MACHINE, HELD)
     assert sum(count for _, count in told.spared) == len(found.spared)
     assert all(count > 0 for _, count in told.spared)
     named = [one for one in found.spared if one.why not in BY_NATURE]
@@ -145,5 +154,5 @@ def test_laws_of_holding(everybody: tuple[Judged, ...]) -> None:
 def test_a_spared_zombie_is_no_big_one() -> None:
     zombie = judged(replace(process(9), memory=None))
     passed_over = replace(ranked(zombie).spared[0], why=Spared.SELF)
-    told = holding(Hold(why=HoldReason.FUTILE, spared=(passed_over,), assessment=AT), MACHINE)
+    told = holding(Hold(why=HoldReason.FUTILE, spared=(passed_over,), assessment=AT), MACHINE, HELD)
     assert [(one.pid, one.rss) for one in told.biggest] == [(9, 0)]

@@ -15,20 +15,25 @@ PACKAGE = Path(oomguard.__file__).parent
 
 LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields"}),
-    "parsers": frozenset({"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup"}),
+    "parsers": frozenset({"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup", "mountinfo"}),
     "decide": frozenset(
         {
-            "badness", "expression", "rules", "stall", "pressure", "phase", "ranking", "scope", "plan",
-            "episode",
+            "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
+            "family", "scope", "plan", "episode", "forecast", "bystanders", "gauge",
         }
     ),
     "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),
-    "sense": frozenset({"hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "census"}),
+    "sense": frozenset(
+        {
+            "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
+            "sampler",
+        }
+    ),
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
     "config": frozenset({"table", "documents", "config"}),
     "loop": frozenset({"hunt", "wakeup", "resident", "guard", "start"}),
-    "people": frozenset({"journal", "metrics", "exporter", "rank", "listing", "status", "check"}),
+    "people": frozenset({"tmpfs", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}),
     "front": frozenset({"cli", "__main__", "__init__"}),
 }  # fmt: skip
 """From the inside out: a module imports from its own layer and from those before it."""
@@ -37,8 +42,8 @@ PURE = ("base", "parsers", "decide", "words")
 PURE_MAY_IMPORT = frozenset(
     {
         "__future__", "bisect", "collections", "collections.abc", "dataclasses", "enum", "errno", "fnmatch",
-        "functools", "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing",
-        "warnings", "zlib",
+        "functools", "heapq", "itertools", "json", "math", "operator", "re", "string", "struct", "types",
+        "typing", "warnings", "zlib",
     }
 )  # fmt: skip
 

@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomguard.badness import (
+    GROWTH_WEIGHT,
     Machine,
     Term,
     adjusted,
     childrens_share,
     classic,
+    culprit,
     explain_classic,
+    explain_culprit,
     explain_kernel,
     kernel,
     oom_adj,
@@ -232,6 +235,25 @@ def test_explain_kernel_shows_the_old_bonus() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("process", "growth", "points"),
+    [
+        pytest.param(PROCESS, 0, 1239, id="steady"),
+        pytest.param(PROCESS, 100, 1839, id="grown"),
+        pytest.param(replace(PROCESS, oom_score_adj=-5), 100, 529, id="adj is the kernel's"),
+        pytest.param(replace(PROCESS, memory=None), 100, 0, id="without memory"),
+    ],
+)
+def test_culprit_points(process: Process, growth: int, points: int) -> None:
+    assert culprit(process, Pages(growth), MACHINE) == points
+
+
+def test_explain_culprit_adds_a_term_to_the_kernels() -> None:
+    *steps, last = explain_culprit(PROCESS, Pages(100), MACHINE)
+    assert tuple(steps) == explain_kernel(PROCESS, MACHINE)
+    assert (last.term, last.points) == (Term.GROWTH, 1839)
+
+
 def test_explain_classic_shows_each_term() -> None:
     process = replace(
         PROCESS,
@@ -257,6 +279,7 @@ def test_explain_classic_shows_each_term() -> None:
 def test_nothing_to_explain_without_memory() -> None:
     ghost = replace(PROCESS, memory=None)
     assert explain_kernel(ghost, MACHINE) == explain_classic(ghost, Pages(9), MACHINE) == ()
+    assert explain_culprit(ghost, Pages(9), MACHINE) == ()
 
 
 def member(pid: int, ppid: int, memory: MemoryUse | None, image: int = 7) -> Process:
@@ -354,6 +377,18 @@ def test_growing_never_lowers_the_kernels_points(
     assert oom_score(before, machine) <= oom_score(after, machine)
 
 
+@given(processes, machines, held_figures, pages, pages, pages)
+def test_growing_never_lowers_the_culprits_points(
+    process: Process, machine: Machine, figure: str, growth: Pages, more: Pages, faster: Pages
+) -> None:
+    assert process.memory is not None
+    grown = replace(process, memory=using(process.memory, **{figure: getattr(process.memory, figure) + more}))
+    points = culprit(process, growth, machine)
+    assert points <= culprit(grown, growth, machine)
+    assert culprit(process, Pages(growth + faster), machine) == points + GROWTH_WEIGHT * faster
+    assert culprit(process, Pages(0), machine) == kernel(process, machine) <= points
+
+
 @given(processes, machines, memories, pages, pages)
 def test_growing_never_lowers_the_classic_points(
     process: Process, machine: Machine, memory: MemoryUse, children: Pages, more: Pages
@@ -398,6 +433,8 @@ def test_nice_doubles_the_classic_points(
 def test_an_explanation_ends_at_the_points(process: Process, machine: Machine, children: Pages) -> None:
     assert explain_kernel(process, machine)[-1].points == kernel(process, machine)
     assert explain_classic(process, children, machine)[-1].points == classic(process, children, machine)
+    growth = children
+    assert explain_culprit(process, growth, machine)[-1].points == culprit(process, growth, machine)
 
 
 @given(processes, machines, st.lists(st.integers(0, 100), min_size=6, max_size=6))

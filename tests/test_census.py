@@ -1,24 +1,40 @@
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from oomguard import census as module
-from oomguard.census import ROUND, SLICE, Census, resolver_for
+from oomguard import registry
+from oomguard.census import (
+    FRESH,
+    GROWING,
+    MOST_AT_ONCE,
+    ROUND,
+    SLICE,
+    WATCH_SHARE,
+    WORST,
+    Census,
+    resolver_for,
+)
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
 from oomguard.resolver import Names, Resolver
 from oomguard.rules import NO_RULE, Effect, Field, Rule, Standing, pattern
-from oomguard.units import Pid, Seconds
+from oomguard.units import KIB, MIB, Pid, Seconds
+from tests.builders import PAGE
 from tests.processfolder import FOREIGN, RECORDED, WatchedProcFS, eventually, host, loosen, place, stick
 
 NEVER, ORDINARY, PREFERRED = Standing.NEVER, Standing.ORDINARY, Standing.PREFERRED
@@ -44,6 +60,34 @@ def standing(census: Census, pid: int) -> Standing:
     return of(census, pid).verdict.standing
 
 
+def hold(root: Path, pid: int, held: float, swap: float = 0) -> None:
+    """Have it hold so many MiB."""
+    folder = root / f"proc/{pid}"
+    for file, line, value in (
+        ("stat", r"(\) (?:\S+ ){21})(\d+)", int(held * MIB) // PAGE),
+        ("status", r"(RssAnon:\s+)(\d+)", int(held * KIB)),
+        ("status", r"(RssFile:\s+)(\d+)", 0),
+        ("status", r"(VmSwap:\s+)(\d+)", int(swap * KIB)),
+    ):
+        text, found = re.subn(line, rf"\g<1>{value}", (folder / file).read_text())
+        assert found == 1
+        (folder / file).write_text(text)
+
+
+def held_by(everybody: Iterable[Judged]) -> dict[int, float]:
+    """In MiB."""
+    return {one.process.key.pid: one.process.held * PAGE / MIB for one in everybody}
+
+
+def grown(everybody: Iterable[Judged]) -> dict[int, float]:
+    """Those that have gained something, in MiB."""
+    return {one.process.key.pid: one.growth * PAGE / MIB for one in everybody if one.growth}
+
+
+def size(judged: Judged) -> int:
+    return judged.process.held
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A host with two processes."""
@@ -56,7 +100,7 @@ def root(tmp_path: Path) -> Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set at will."""
     now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "clock_gettime", lambda _: now[0])
     return now
 
 
@@ -159,6 +203,7 @@ def test_calm_notices_changes(root: Path, clock: list[float], what: str) -> None
         pytest.param({"code": 4096}, True, id="exec of another program"),
         pytest.param({"code": 4096, "exe": "/bin/protected"}, False, id="exec of a protected one"),
         pytest.param({"code": 4096, "cgroup": "/perhaps"}, False, id="exec of one that may be protected"),
+        pytest.param({"uid": 5, "exe": "/bin/protected"}, False, id="another user"),
         pytest.param(None, False, id="gone"),
     ],
 )
@@ -174,6 +219,13 @@ def test_confirms(root: Path, change: dict[str, object] | None, may_die: bool) -
     assert census.confirms(one) is may_die
 
 
+def test_confirms_nobody_who_has_been_exempted_since(root: Path) -> None:
+    census = census_of(ProcFS(root))
+    one = of(census, 10).process
+    (root / "proc/10/oom_score_adj").write_text("-1000\n")
+    assert not census.confirms(one)
+
+
 def test_who_goes_while_it_is_confirmed(root: Path) -> None:
     census = census_of(ProcFS(root))
     one = of(census, 10).process
@@ -185,10 +237,10 @@ def test_who_goes_while_it_is_confirmed(root: Path) -> None:
 def test_feigned_execs_are_not_waited_for_any_more(root: Path) -> None:
     census = Census(ProcFS(root), (rule(cmdline="*"),), Scripted())
     unresolved = []
-    for code in range(module.MANY_IMAGES + 2):
+    for code in range(registry.MANY_IMAGES + 2):
         place(root, 10, code=4096 * (code + 1))
         unresolved.append(of(census, 10).verdict.unresolved)
-    assert unresolved == [True] * module.MANY_IMAGES + [False] * 2
+    assert unresolved == [True] * registry.MANY_IMAGES + [False] * 2
 
 
 def test_calm_judges_once(root: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,6 +513,260 @@ def test_capabilities_count_at_home_only(root: Path) -> None:
     census = census_of(ProcFS(root))
     for _ in range(2):
         assert [one.process.cap_effective for one in census.take()] == [0xFF, 0]
+
+
+CROWD = range(100, 100 + 3 * WORST)
+
+
+@pytest.fixture
+def crowd(tmp_path: Path, clock: list[float]) -> Path:
+    """A host with many processes, that are older than the guard; the higher the pid, the more it holds."""
+    clock[0] = 10_000.0
+    host(tmp_path)
+    for pid in CROWD:
+        place(tmp_path, pid)
+        hold(tmp_path, pid, pid)
+    return tmp_path
+
+
+def follow(census: Census, clock: list[float], seconds: float) -> None:
+    for _ in range(int(seconds * 10)):
+        clock[0] += 0.1
+        census.follow()
+
+
+def test_at_the_limit_the_worst_are_read_anew(crowd: Path, clock: list[float]) -> None:
+    procfs = WatchedProcFS(crowd)
+    census = census_of(procfs)
+    census.take()
+    follow(census, clock, 1)
+    worst = list(CROWD)[-WORST:]
+    for pid in CROWD:
+        hold(crowd, pid, pid + 0.5)
+    everybody = census.take_likely(size)
+    anew = {pid for pid, held in held_by(everybody).items() if held != pid}
+    assert anew >= set(worst)
+    assert len(anew) <= WORST + GROWING
+    assert [one.process.key.pid for one in everybody] == list(CROWD)
+
+
+def test_worth_is_whatever_counts(crowd: Path, clock: list[float]) -> None:
+    census = census_of(WatchedProcFS(crowd))
+    census.take()
+    follow(census, clock, 1)
+    for pid in CROWD:
+        hold(crowd, pid, pid + 0.5)
+    assert held_by(census.take_likely(lambda one: -size(one)))[CROWD[0]] == CROWD[0] + 0.5
+
+
+def test_who_has_grown_is_likely_too(crowd: Path, clock: list[float]) -> None:
+    """Though it is small as yet."""
+    small = CROWD[0]
+    census = census_of(WatchedProcFS(crowd))
+    census.take()
+    follow(census, clock, 20)
+    hold(crowd, small, small + 20)
+    follow(census, clock, 1)
+    hold(crowd, small, small + 90)
+    everybody = census.take_likely(size)
+    assert held_by(everybody)[small] == small + 90
+    assert grown(everybody) == {small: 90}
+
+
+def test_newcomers_at_the_limit(crowd: Path, clock: list[float]) -> None:
+    census = census_of(WatchedProcFS(crowd), rule(exe="/bin/x"))
+    census.take()
+    follow(census, clock, 1)
+    place(crowd, 99, exe="/bin/x", started=int(clock[0] * 100) - 50)
+    hold(crowd, 99, 5)
+    first, *_ = census.take_likely(size)
+    assert (first.process.key.pid, first.verdict.standing) == (99, NEVER)
+    assert grown([first]) == {99: 5}
+
+
+def test_who_has_gone_is_not_likely(crowd: Path, clock: list[float]) -> None:
+    census = census_of(WatchedProcFS(crowd))
+    census.take()
+    follow(census, clock, 1)
+    for pid in (CROWD[0], CROWD[-1]):
+        shutil.rmtree(crowd / f"proc/{pid}")
+    pids = [one.process.key.pid for one in census.take_likely(size)]
+    assert pids == list(CROWD[1:-1])
+
+
+def test_who_goes_while_the_likely_are_read(crowd: Path, clock: list[float]) -> None:
+    census = census_of(Vanishing(crowd))
+    census.take()
+    follow(census, clock, 1)
+    (crowd / f"proc/{CROWD[-1]}/stat").unlink()
+    everybody = census.take_likely(size)
+    assert {one.process.key.pid for one in everybody} == {*CROWD[:-1]}
+
+
+@pytest.mark.parametrize("pid", [CROWD[0], CROWD[-1]], ids=["small", "among the worst"])
+def test_a_pid_that_is_reused(crowd: Path, clock: list[float], pid: int) -> None:
+    census = census_of(WatchedProcFS(crowd), rule(exe="/bin/x"))
+    before = of(census, pid)
+    assert before.verdict == NO_RULE
+    follow(census, clock, 1)
+    place(crowd, pid, exe="/bin/x", started=999_999)
+    hold(crowd, pid, 1)
+    seen = next(one for one in census.take_likely(size) if one.process.key.pid == pid)
+    if seen.process.key == before.process.key:
+        assert pid == CROWD[0]
+        assert not census.confirms(seen.process)
+        clock[0] += FRESH + 1
+        seen = next(one for one in census.take_likely(size) if one.process.key.pid == pid)
+    assert (seen.process.key.starttime, seen.verdict.standing) == (999_999, NEVER)
+    assert grown([seen]) == {pid: 1}
+
+
+def test_whoever_was_not_looked_at_for_long_is_at_the_limit(crowd: Path, clock: list[float]) -> None:
+    census = census_of(WatchedProcFS(crowd))
+    census.take()
+    small = CROWD[0]
+    hold(crowd, small, small + 9)
+    clock[0] += FRESH
+    assert held_by(census.take_likely(size))[small] == small
+    clock[0] += 0.1
+    assert held_by(census.take_likely(size))[small] == small + 9
+
+
+def test_whoever_has_not_changed_is_not_read_again(crowd: Path, clock: list[float]) -> None:
+    procfs = WatchedProcFS(crowd)
+    census = census_of(procfs)
+    follow(census, clock, 1)
+    (crowd / f"proc/{CROWD[-1]}/status").write_text("what nobody reads\n")
+    follow(census, clock, 10)
+    assert census._registry.dossiers[Pid(CROWD[-1])].seen_at == clock[0]
+
+
+def test_a_verdict_that_comes_late_is_not_forgotten(crowd: Path, clock: list[float]) -> None:
+    """Also for those that are not read again."""
+    census = census_of(WatchedProcFS(crowd), rule(exe="re:.*"))
+    assert all(one.verdict.unresolved for one in census.take())
+    for _ in CROWD:
+        census.refresh()
+    assert all(one.verdict.standing is NEVER for one in census.take_likely(size))
+
+
+def test_followers_see_who_comes_and_who_grows(crowd: Path, clock: list[float]) -> None:
+    procfs = WatchedProcFS(crowd)
+    census = census_of(procfs)
+    follow(census, clock, 2)
+    assert procfs.reads["exe"] == len(CROWD)
+    place(crowd, 99)
+    hold(crowd, CROWD[5], 3000)
+    follow(census, clock, 1)
+    assert procfs.reads["exe"] == len(CROWD) + 1
+    shutil.rmtree(crowd / "proc/99")
+    follow(census, clock, 1)
+    place(crowd, 99)
+    assert grown(census.take_likely(lambda _: 0)) == {CROWD[5]: 3000 - CROWD[5]}
+    assert procfs.reads["exe"] == len(CROWD) + 2
+
+
+class Slow(WatchedProcFS):
+    """Each reading takes its time."""
+
+    def __init__(self, root: Path, clock: list[float], listing: float, reading: float) -> None:
+        super().__init__(root)
+        self._clock, self._listing, self._reading = clock, listing, reading
+        self.looks: list[Pid] = []
+
+    def pids(self) -> list[Pid]:
+        self._clock[0] += self._listing
+        return super().pids()
+
+    def fingerprint(self, pid: Pid) -> int:
+        self._clock[0] += self._reading
+        self.looks.append(pid)
+        return super().fingerprint(pid)
+
+
+@pytest.mark.parametrize("listing", [0.0, 0.007, 0.05])
+@pytest.mark.parametrize("reading", [0.00001, 0.001, 0.02])
+def test_following_costs_no_more_than_its_share(
+    crowd: Path, clock: list[float], listing: float, reading: float
+) -> None:
+    procfs = Slow(crowd, clock, listing, reading)
+    census = census_of(procfs)
+    began, spent, longest, pause = clock[0], 0.0, 0.0, 0.05
+    for _ in range(400):
+        clock[0] += pause
+        before = clock[0]
+        census.follow()
+        spent += clock[0] - before
+        longest = max(longest, clock[0] - before)
+    assert 0 < spent <= WATCH_SHARE * (clock[0] - began) + longest
+    assert longest <= MOST_AT_ONCE + listing + reading
+    assert procfs.looks
+
+
+def test_after_a_long_calm_following_does_not_make_up_for_it(crowd: Path, clock: list[float]) -> None:
+    census = census_of(Slow(crowd, clock, 0.001, 0.001))
+    clock[0] += 1e6
+    before = clock[0]
+    census.follow()
+    assert clock[0] - before <= MOST_AT_ONCE + 0.002
+
+
+def test_everybody_has_a_turn_and_the_worst_have_more(
+    crowd: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OTHERS", 16)
+    procfs = Slow(crowd, clock, 0.0001, 0.001)
+    census = census_of(procfs)
+    census.take()
+    follow(census, clock, 10)
+    looks = Counter(procfs.looks)
+    assert set(looks) == set(CROWD)
+    assert looks[Pid(CROWD[-1])] > 2 * looks[Pid(CROWD[0])] > 2
+
+
+def test_in_calm_too_growth_is_seen(root: Path, clock: list[float]) -> None:
+    clock[0] = 10_000.0
+    for pid in (10, 11):
+        hold(root, pid, 10, swap=7)
+    census = census_of(ProcFS(root))
+    census.refresh()
+    clock[0] += ROUND
+    census.refresh()
+    hold(root, 11, 30, swap=7)
+    clock[0] += ROUND
+    census.refresh()
+    assert grown(census.take()) == {11: 20}
+    for _ in range(2):
+        clock[0] += ROUND
+        census.refresh()
+    assert grown(census.take()) == {}
+
+
+def test_memory_that_is_swapped_out_is_no_growth(root: Path, clock: list[float]) -> None:
+    clock[0] = 10_000.0
+    hold(root, 10, 50)
+    census = census_of(ProcFS(root))
+    follow(census, clock, 20)
+    hold(root, 10, 20, swap=30)
+    follow(census, clock, 1)
+    assert grown(census.take()) == {}
+
+
+def test_what_cannot_be_read_for_now_stays_as_it_was(
+    crowd: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel itself has no memory left to tell."""
+    procfs = WatchedProcFS(crowd)
+    census = census_of(procfs)
+    census.take()
+    follow(census, clock, 1)
+
+    def failing(pid: Pid) -> NoReturn:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(procfs, "process", failing)
+    assert set(held_by(census.take_likely(size))) == set(CROWD)
+    assert census.take() == ()
 
 
 class OnlyThese(ProcFS):

@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 
 from oomguard.cgroup import Layout
-from oomguard.cgroupfs import CgroupFS
-from oomguard.errors import Gone, Malformed
-from oomguard.psi import Pressure
+from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.units import Seconds
 
 TEXT = "some avg10=0.00 total=2000000\nfull avg10=0.00 total=1000000\n"
-PRESSURE = Pressure(some=Seconds(2), full=Seconds(1))
+FULL = Seconds(1)
 MOUNTED = Path("/sys/fs/cgroup")
 
 
@@ -48,26 +46,51 @@ def group(root: Path, path: str) -> Path:
     return folder
 
 
+def stalls(cgroups: CgroupFS, *groups: str) -> dict[str, Seconds]:
+    reader = GroupStalls(cgroups)
+    reader.watch(frozenset(groups))
+    found = reader.read()
+    reader.close()
+    assert reader.read() == {}
+    return found
+
+
 @pytest.mark.parametrize("name", ["a.service", "a b", "ü", "\udcff\udcfe", "a\nb", "..a"])
-def test_pressure(tmp_path: Path, name: str) -> None:
+def test_stalls(tmp_path: Path, name: str) -> None:
     group(tmp_path, name)
-    assert unified(tmp_path).pressure(f"/{name}") == PRESSURE
+    assert stalls(unified(tmp_path), f"/{name}") == {f"/{name}": FULL}
 
 
-def test_pressure_on_hybrid_hosts(tmp_path: Path) -> None:
+def test_stalls_on_hybrid_hosts(tmp_path: Path) -> None:
     group(tmp_path, "unified/a")
     (tmp_path / "unified/cgroup.controllers").touch()
-    assert CgroupFS(str(tmp_path)).pressure("/a") == PRESSURE
+    assert stalls(CgroupFS(str(tmp_path)), "/a") == {"/a": FULL}
 
 
-def test_no_pressure_without_v2(tmp_path: Path) -> None:
+def test_no_stalls_without_v2(tmp_path: Path) -> None:
     group(tmp_path, "memory")
-    assert CgroupFS(str(tmp_path)).pressure("/memory") is None
+    assert stalls(CgroupFS(str(tmp_path)), "/memory") == {}
 
 
-def test_no_pressure_where_it_is_not_accounted_for(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    assert unified(tmp_path).pressure("/a") is None
+def test_who_has_gone_or_says_nothing_keeps_nobody_else_out(tmp_path: Path) -> None:
+    group(tmp_path, "a")
+    (group(tmp_path, "malformed") / "memory.pressure").write_text(TEXT[:-5])
+    (tmp_path / "not-accounted-for").mkdir()
+    (tmp_path / "folder/memory.pressure").mkdir(parents=True)
+    groups = ("/vanished", "/malformed", "/not-accounted-for", "/folder", "/a")
+    assert stalls(unified(tmp_path), *groups) == {"/a": FULL}
+
+
+def test_watching_others(tmp_path: Path) -> None:
+    first, second = group(tmp_path, "a"), group(tmp_path, "b")
+    reader = GroupStalls(unified(tmp_path))
+    reader.watch(frozenset({"/a", "/b"}))
+    reader.read()
+    reader.watch(frozenset({"/b"}))
+    (second / "memory.pressure").write_text(TEXT.replace("total=1", "total=9"))
+    (first / "memory.pressure").unlink()
+    assert reader.read() == {"/b": Seconds(9)}
+    reader.close()
 
 
 @pytest.mark.parametrize("path", ["/..", "/../a", "/a/../a"])
@@ -77,26 +100,9 @@ def test_nothing_outside_of_the_namespace(tmp_path: Path, path: str) -> None:
     inner_kill = group(inner, "a") / "cgroup.kill"
     (tmp_path / "memory.pressure").write_text(TEXT)
     cgroups = unified(inner)
-    assert cgroups.pressure(path) is None
+    assert stalls(cgroups, path) == {}
     cgroups.kill(path)
     assert (tmp_path / "a/cgroup.kill").read_bytes() == inner_kill.read_bytes() == b""
-
-
-def test_vanished_group(tmp_path: Path) -> None:
-    with pytest.raises(Gone, match="/a"):
-        unified(tmp_path).pressure("/a")
-
-
-def test_malformed_pressure_names_its_file(tmp_path: Path) -> None:
-    (group(tmp_path, "a") / "memory.pressure").write_text(TEXT[:-5])
-    with pytest.raises(Malformed, match=r"a/memory\.pressure: "):
-        unified(tmp_path).pressure("/a")
-
-
-def test_pressure_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a/memory.pressure").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError):
-        unified(tmp_path).pressure("/a")
 
 
 def test_kill(tmp_path: Path) -> None:
@@ -136,27 +142,11 @@ def real_group() -> Iterator[Path]:
 
 
 def test_group_of_the_kernel(real_group: Path) -> None:
-    cgroups = CgroupFS(str(MOUNTED))
+    reader = GroupStalls(CgroupFS(str(MOUNTED)))
     path = f"/{real_group.name}"
-    expected = (
-        None if not (real_group / "memory.pressure").exists() else Pressure(some=Seconds(0), full=Seconds(0))
-    )
-    assert cgroups.pressure(path) == expected
+    reader.watch(frozenset({path}))
+    accounted_for = (real_group / "memory.pressure").exists()
+    assert reader.read() == ({path: Seconds(0)} if accounted_for else {})
     real_group.rmdir()
-    with pytest.raises(Gone):
-        cgroups.pressure(path)
-
-
-def test_group_that_is_removed_while_it_is_read(real_group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not (real_group / "memory.pressure").exists():
-        pytest.skip("this kernel does not account for stalls")
-    really_read = os.read
-
-    def removing(fd: int, length: int) -> bytes:
-        real_group.rmdir()
-        return really_read(fd, length)
-
-    cgroups = CgroupFS(str(MOUNTED))
-    monkeypatch.setattr(os, "read", removing)
-    with pytest.raises(Gone):
-        cgroups.pressure(f"/{real_group.name}")
+    assert reader.read() == {}
+    reader.close()

@@ -192,7 +192,7 @@ def configs(draw: st.DrawFn) -> Config:
             stall_of=draw(st.sampled_from(StallOf)),
             commit=draw(PERCENTS.filter(lambda percent: percent.value > 0)),
         ),
-        policy=draw(st.sampled_from([Policy.KERNEL, Policy.CLASSIC])),
+        policy=draw(st.sampled_from(Policy)),
         scope=draw(st.sampled_from(Scope)),
         grace=parse_duration(f"{draw(st.floats(0, 1e6)):.9f}s"),
         rules=draw(rules()),

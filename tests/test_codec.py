@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from oomguard import codec
 from oomguard.event import Degraded, Event, Holding, Killing, Person
+from oomguard.holders import Holder
 from oomguard.names import decode as name
 from oomguard.units import Bytes, Pid, Points, Ticks
 from tests.specimens import EVENTS, HOLDING, KILLING, VICTIM
@@ -90,6 +91,14 @@ def test_then_the_ends_of_names_and_of_lists_of_rules() -> None:
     )
 
 
+def test_whom_memory_is_held_by_is_never_cut() -> None:
+    held = tuple((holder, Bytes(1 << 62)) for holder in Holder)
+    persons = tuple(replace(VICTIM, unit="u" * 5000) for _ in range(3))
+    found = codec.decode(codec.encode(replace(HOLDING, biggest=persons, held=held), ROOM))
+    assert isinstance(found, Holding)
+    assert found.held == held
+
+
 def test_a_text_that_is_cut_says_so() -> None:
     assert codec.decode(codec.encode(Degraded(text="t" * 5000), ROOM)) == Degraded(text="t" * 255 + "…")
 
@@ -110,6 +119,9 @@ def test_a_text_that_is_cut_says_so() -> None:
         b'{"kind":["degraded"],"text":"a"}',
         b'{"kind":"lifecycle","what":"sulking","text":""}',
         b'{"kind":"lifecycle","what":{},"text":""}',
+        json.dumps({**codec.document(HOLDING), "held": [["aliens", 1]]}).encode(),
+        json.dumps({**codec.document(HOLDING), "held": [["slab"]]}).encode(),
+        json.dumps({**codec.document(HOLDING), "held": [["slab", 1.5]]}).encode(),
         b"[" * 100_000,
         b"1" * 100_000,
         b"\xff",

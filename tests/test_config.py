@@ -183,7 +183,7 @@ def test_drop_ins_replace_values_and_add_rules(main: Path) -> None:
         ('stall.of = "me"', "stall.of", "known are bystanders, anyone"),
         ('commit.term = "0%"', "commit.term", "must be above 0%"),
         ('commit.term = "1GiB"', "commit.term", "is not a percentage"),
-        ('victim.policy = "culprit"', "victim.policy", 'not available yet; use "kernel" or "classic"'),
+        ('victim.policy = "culprits"', "victim.policy", 'did you mean "culprit"?'),
         ('victim.policy = "kernal"', "victim.policy", 'did you mean "kernel"?'),
         ('victim.scope = "proces"', "victim.scope", 'did you mean "process"?'),
         ('victim.grace = "-1s"', "victim.grace", "is negative"),

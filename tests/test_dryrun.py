@@ -16,10 +16,11 @@ from oomguard.census import Census
 from oomguard.dryrun import DryRun
 from oomguard.episode import Outcome, Sent
 from oomguard.event import Ended, Holding, Killing, Mode
+from oomguard.gauge import Gauge
 from oomguard.hunt import Hunt
 from oomguard.kill import Actor, Delivery
-from oomguard.plan import Kill, decide
-from oomguard.pressure import Gauge, Sample
+from oomguard.plan import Doubt, Kill, decide
+from oomguard.pressure import Sample
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged, spared_by_kernel
@@ -61,7 +62,7 @@ def judge(pid: int) -> Judged:
 
 def kill(*pids: int) -> Kill:
     members = tuple(map(judge, pids))
-    found = decide(ranked(*members), assessment(), Scope.PROCESS, MACHINE, 0)
+    found = decide(ranked(*members), assessment(), Scope.PROCESS, MACHINE, Doubt.NONE)
     assert isinstance(found, Kill)
     return replace(found, members=members)
 
@@ -111,7 +112,7 @@ def test_the_swap_of_ghosts_counts_as_free(tmp_path: Path) -> None:
     status.write_text("\n".join([*lines[:at], "VmSwap:\t   51200 kB", *lines[at:]]) + "\n")
     procfs = ProcFS(tmp_path)
     one = judged(procfs.process(Pid(10)))
-    plan = decide(ranked(one), assessment(), Scope.PROCESS, MACHINE, 0)
+    plan = decide(ranked(one), assessment(), Scope.PROCESS, MACHINE, Doubt.NONE)
     assert isinstance(plan, Kill)
     actor = DryRun(procfs, PAGE)
     actor.signal(plan, Sent.TERM)
@@ -219,13 +220,14 @@ def test_each_would_be_kill_is_reported_once() -> None:
             actor=actor,
             machine=procfs.machine(),
             own=frozenset,
+            holdings=procfs.holdings,
         )
         gauge = Gauge(LIMITS, HEURISTIC, PAGE)
         for poll in range(40):
             # What the ghosts hold is not enough to be out of the woods.
             seen = actor.world(sample(1000 + poll / 10, memory(0, committed=0)))
             seen = sample(seen.at, memory(min(seen.memory.available / mib(1) / 10, 60)))
-            found = gauge.read(seen)
+            found = gauge.read(seen, hunt.kill_takes)
             if hunt.in_flight:
                 hunt.follow(seen, found)
             elif found.reasons:

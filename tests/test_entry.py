@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomguard import wording
-from oomguard.entry import Entry, MessageId, Priority, entry, lost
+from oomguard.entry import Entry, MessageId, Priority, entry, lost, with_tmpfs
 from oomguard.episode import Outcome, Sent
 from oomguard.event import Event, KernelKilled, Lifecycle, Mode
 from oomguard.pressure import Reason
+from oomguard.units import Bytes
 from tests.telling import HOSTILE, ended, holding, killing, lifecycle, one_of_each, person
 
 WALL = 1700000000.25
@@ -93,7 +94,9 @@ def test_a_kill_has_all_its_figures() -> None:
         ("OOMGUARD_SWAP_FREE_BYTES", "5242880"),
         ("OOMGUARD_SWAP_LIMIT_BYTES", "52428800"),
         ("OOMGUARD_STALL_SECONDS", "2.500"),
+        ("OOMGUARD_STALL_OF", "bystanders"),
         ("OOMGUARD_STALL_BUDGET_SECONDS", "2.000"),
+        ("OOMGUARD_EXHAUSTED_IN_SECONDS", "1.500"),
         ("OOMGUARD_COMMITTED_BYTES", "734003200"),
         ("OOMGUARD_COMMIT_LIMIT_BYTES", "838860800"),
     )
@@ -128,9 +131,26 @@ def test_no_name_forges_a_line_or_a_field(name: str) -> None:
             value.encode()
 
 
+def test_a_hold_says_who_holds_the_memory() -> None:
+    held = [value for name, value in of(holding(person())).fields if name == "OOMGUARD_HELD"]
+    assert held == ["shared_memory=671088640", "slab=26214400"]
+
+
+def test_a_hold_says_where_the_files_are() -> None:
+    item = of(holding(person()))
+    told = with_tmpfs(item, (("/dev/shm", Bytes(600 << 20)), (HOSTILE, Bytes(12 << 20))))
+    first, second = (value for name, value in told.fields if name == "OOMGUARD_TMPFS")
+    assert first == '"/dev/shm" (600 MiB)'
+    assert second.isprintable()
+    assert told.message == f"{item.message} The biggest tmpfs: {first}, {second}."
+    assert told.fields[: len(item.fields)] == item.fields
+    assert with_tmpfs(item, ()) == item
+
+
 def test_the_documentation_has_every_message_id_and_field() -> None:
     page = (Path(__file__).parents[1] / "docs/telling.md").read_text()
-    fields = {name for event in one_of_each("x") for name, _ in of(event).fields} | {"OOMGUARD_LOST"}
+    fields = {name for event in one_of_each("x") for name, _ in of(event).fields}
+    fields |= {"OOMGUARD_LOST", "OOMGUARD_TMPFS"}
     assert [value for value in MessageId if value not in page] == []
     shown = {name: re.sub("^OOMGUARD(_VICTIM)?", "", name) for name in fields}
     assert [name for name, short in shown.items() if name not in page and f"`{short}`" not in page] == []

@@ -24,9 +24,10 @@ from oomguard.event import (
     Mode,
     PhaseChanged,
 )
+from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
-from oomguard.meminfo import Memory
-from oomguard.pressure import LONGEST_PAUSE, Limit, Phase
+from oomguard.meminfo import Holdings, Memory
+from oomguard.pressure import Limit, Phase
 from oomguard.procfs import ProcFS
 from oomguard.record import Reader, Writer
 from oomguard.rules import Effect, Field, Rule, pattern
@@ -34,6 +35,7 @@ from oomguard.state import State
 from oomguard.teller import Teller
 from oomguard.units import Bytes, Percent, Seconds
 from oomguard.wakeup import Wakeup
+from tests.builders import holdings
 
 QUIET = replace(
     DEFAULTS,
@@ -118,6 +120,9 @@ class Host(ProcFS):
             raise self.problem
         memory = super().memory()
         return replace(memory, available=Percent(100 * self.share_available).of(memory.total))
+
+    def holdings(self) -> Holdings:
+        return holdings()
 
     def per_cpu_free(self) -> Bytes:
         return Percent(100 * self.share_per_cpu).of(super().memory().total)

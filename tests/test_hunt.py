@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from oomguard.process import Key
 from oomguard.ranking import Judged
 from oomguard.rules import Scope, Standing
 from oomguard.units import Pid, Seconds
-from tests.builders import MACHINE, assessment, judged, memory, process, sample, verdict
+from tests.builders import MACHINE, assessment, holdings, judged, memory, process, sample, verdict
 
 GRACE = Seconds(10.0)
 LOW = assessment(Reason.LOW_MEMORY, available=50)
@@ -33,10 +34,15 @@ class Village(Census):
     def __init__(self, *everybody: Judged) -> None:
         self.everybody = everybody
         self.looks = 0
+        self.followed = 0
 
-    def take(self) -> tuple[Judged, ...]:
+    def take_likely(self, worth: Callable[[Judged], int]) -> tuple[Judged, ...]:
+        assert worth(SMALL) > 0
         self.looks += 1
         return self.everybody
+
+    def follow(self) -> None:
+        self.followed += 1
 
 
 class Hand:
@@ -75,6 +81,7 @@ class Scene:
     def __init__(self, *everybody: Judged, own: frozenset[Pid] = frozenset()) -> None:
         self.village = Village(*everybody)
         self.hand = Hand()
+        self.holdings = holdings()
         self.latest: tuple[Sample, Assessment] | None = None
         self.hunt = Hunt(
             policy=Policy.KERNEL,
@@ -84,6 +91,7 @@ class Scene:
             actor=self.hand,
             machine=MACHINE,
             own=lambda: own,
+            holdings=lambda: self.holdings,
         )
 
     def act(self, at: float = 100, found: Assessment = LOW, available: float = 50) -> None:

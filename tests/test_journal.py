@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from oomguard import entry, journal
+from oomguard import entry, journal, tmpfs
 from oomguard.entry import Entry, MessageId, Priority
 from oomguard.event import Degraded, Event, Lifecycle
+from oomguard.plan import HoldReason
 from oomguard.record import Reader, Writer
 from oomguard.teller import Ledger
-from oomguard.units import MIB, Seconds
-from tests.telling import HOSTILE, killing, lifecycle, one_of_each, person, state
+from oomguard.units import MIB, Bytes, Seconds
+from tests.telling import HOSTILE, holding, killing, lifecycle, one_of_each, person, state
 
 ROOT = Path(__file__).parents[1]
 STAGED = 'mount -t tmpfs tmpfs /run/systemd && exec "$0" -m tests.journald_stage "$1"'
@@ -155,6 +156,26 @@ def test_a_loss_is_told_once_though_nothing_else_is_taken(writer: Writer, reader
     assert first.taken == [entry.lost(lost).message]
     assert second.taken == [str(text) for text in range(lost, 200)]
     assert (ledger.told, ledger.dropped) == (200, lost)
+
+
+@pytest.mark.parametrize(
+    ("why", "asked"),
+    [
+        (HoldReason.FUTILE, True),
+        (HoldReason.NOTHING_TO_GAIN, True),
+        (HoldReason.ALL_PROTECTED, False),
+        (HoldReason.UNRESOLVED, False),
+    ],
+)
+def test_where_killing_does_not_help_the_biggest_tmpfs_are_told(
+    why: HoldReason, asked: bool, writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tmpfs, "biggest", lambda: (("/dev/shm", Bytes(600 * MIB)),))
+    writer.tell(holding(person(), why))
+    sink = Fussy(9)
+    journal.tell_events(reader, Ledger.create(0), sink)
+    (message,) = sink.taken
+    assert message.endswith(' The biggest tmpfs: "/dev/shm" (600 MiB).') is asked
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ HOG = Entry(
     comm='h\\"og',
     rss=Bytes(300 << 20),
     swap=Bytes(5 << 20),
+    growth=None,
     points=Points(78_080),
     oom_score_computed=864,
     oom_score_kernel=865,
@@ -30,13 +31,16 @@ IDLER = Entry(
     comm="idler",
     rss=Bytes(700 << 10),
     swap=Bytes(0),
+    growth=Bytes(3 << 20),
     points=Points(-175),
     oom_score_computed=666,
     oom_score_kernel=None,
     effect=Standing.ORDINARY,
     rules=(),
 )
-EMPTY = replace(IDLER, pid=Pid(2), comm="kthreadd", rss=Bytes(0), points=Points(0), oom_score_computed=0)
+EMPTY = replace(
+    IDLER, pid=Pid(2), comm="kthreadd", rss=Bytes(0), growth=None, points=Points(0), oom_score_computed=0
+)
 VIEW = View(
     policy=Policy.KERNEL,
     candidates=(HOG, IDLER),
@@ -63,14 +67,14 @@ def test_the_table_shows_who_dies_and_who_is_spared() -> None:
     assert as_table(VIEW).splitlines() == [
         "Under the policy kernel they would die in this order:",
         "",
-        " PID  COMM       RSS   SWAP  BADNESS  OOM_SCORE  KERNEL'S  EFFECT  RULES",
-        '4242  h\\"og  300 MiB  5 MiB    78080        864       865  prefer  first, second',
-        "   5  idler  700 KiB  0 KiB     -175        666         -  none    -",
+        " PID  COMM       RSS   SWAP  GROWTH  BADNESS  OOM_SCORE  KERNEL'S  EFFECT  RULES",
+        '4242  h\\"og  300 MiB  5 MiB       -    78080        864       865  prefer  first, second',
+        "   5  idler  700 KiB  0 KiB   3 MiB     -175        666         -  none    -",
         "",
         "Spared:",
         "",
-        "PID  COMM       RSS   SWAP  BADNESS  OOM_SCORE  KERNEL'S  EFFECT  RULES          WHY",
-        '  1  h\\"og  300 MiB  5 MiB    78080        864       865  prefer  first, second  init',
+        "PID  COMM       RSS   SWAP  GROWTH  BADNESS  OOM_SCORE  KERNEL'S  EFFECT  RULES          WHY",
+        '  1  h\\"og  300 MiB  5 MiB       -    78080        864       865  prefer  first, second  init',
         "",
         "Spared, and without memory to free: kernel_thread 2, no_memory 1.",
     ]
@@ -89,7 +93,7 @@ def test_the_table_shows_whoever_is_spared_with_all_of_its_memory_in_swap() -> N
     swapped = SparedEntry(replace(EMPTY, swap=Bytes(1 << 20)), Spared.RULE)
     only = replace(VIEW, spared=(swapped,))
     assert as_table(only).splitlines()[-1] == (
-        "  2  kthreadd  0 KiB  1 MiB        0          0         -  none    -      rule"
+        "  2  kthreadd  0 KiB  1 MiB       -        0          0         -  none    -      rule"
     )
 
 
@@ -101,6 +105,7 @@ def test_the_document_has_the_promised_keys() -> None:
         "comm": 'h\\"og',
         "rss_bytes": 314_572_800,
         "swap_bytes": 5_242_880,
+        "growth_bytes": None,
         "badness": 78_080,
         "oom_score_computed": 864,
         "oom_score_kernel": 865,
@@ -111,6 +116,7 @@ def test_the_document_has_the_promised_keys() -> None:
     assert document["policy"] == "kernel"
     assert document["candidates"][0] == hog
     assert document["candidates"][1]["oom_score_kernel"] is None
+    assert document["candidates"][1]["growth_bytes"] == 3_145_728
     assert document["spared"][0] == hog | {"pid": 1, "why": "init"}
     assert [one["pid"] for one in document["spared"]] == [1, 2, 3, 9]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomguard.errors import Malformed
-from oomguard.meminfo import Memory, parse_meminfo
+from oomguard.meminfo import Holdings, Memory, parse_holdings, parse_meminfo, parse_sockstat
 from oomguard.units import KIB, MIB, Bytes
 
 RECORDED = (Path(__file__).parent / "fixtures/linux-6.18/proc/meminfo").read_bytes()
@@ -18,6 +18,7 @@ MemFree:           20000 kB
 Buffers:            1000 kB
 Cached:            60000 kB
 SwapCached:          100 kB
+AnonPages:         90000 kB
 Active:            90000 kB
 Inactive:          70000 kB
 Active(anon):      60000 kB
@@ -104,3 +105,82 @@ def test_cut_off(end: int) -> None:
 def test_any_text_parses_or_is_malformed(data: bytes) -> None:
     with suppress(Malformed):
         parse_meminfo(data)
+
+
+SOCKSTAT = b"""\
+sockets: used 12
+TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 152
+UDP: inuse 0 mem 7
+UDPLITE: inuse 0
+RAW: inuse 0
+FRAG: inuse 0 memory 900
+"""
+
+
+def test_recorded_holdings() -> None:
+    evictable = recorded("Active(file)") + recorded("Inactive(file)")
+    assert parse_holdings(RECORDED) == Holdings(
+        total=recorded("MemTotal"),
+        free=recorded("MemFree"),
+        reclaimable=Bytes(evictable + recorded("SReclaimable")),
+        swap_used=Bytes(0),
+        anon=recorded("AnonPages"),
+        zswap=recorded("Zswap"),
+        shmem=recorded("Shmem"),
+        locked_files=Bytes(recorded("Buffers") + recorded("Cached") - recorded("Shmem") - evictable),
+        slab_unreclaimable=recorded("SUnreclaim"),
+        hugetlb=Bytes(0),
+        kernel_stacks=recorded("KernelStack"),
+        page_tables=Bytes(recorded("PageTables") + recorded("SecPageTables")),
+        percpu=recorded("Percpu"),
+        sockets=Bytes(0),
+    )
+
+
+def test_holdings_of_an_old_kernel() -> None:
+    found = parse_holdings(LINUX_3_10 + b"Zswap: 9 kB\n")
+    assert found.swap_used == (102400 - 51200 - 100) * KIB
+    assert found.locked_files == (1000 + 60000 - 3000 - 50000) * KIB
+    assert (found.anon, found.zswap, found.hugetlb) == (90000 * KIB, 9 * KIB, 8 * MIB)
+    assert (found.percpu, found.page_tables, found.kernel_stacks) == (0, 0, 0)
+
+
+def test_counts_that_are_not_of_one_instant_leave_nothing_below_zero() -> None:
+    text = LINUX_3_10.replace(b"SwapCached:          100", b"SwapCached:        99999")
+    found = parse_holdings(text.replace(b"Shmem:              3000", b"Shmem:             99999"))
+    assert (found.swap_used, found.locked_files) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "key", [b"MemTotal", b"MemFree", b"Buffers", b"Cached", b"AnonPages", b"SwapTotal", b"SwapFree"]
+)
+def test_holdings_cannot_do_without(key: bytes) -> None:
+    with pytest.raises(Malformed, match=key.decode()):
+        parse_holdings(without(LINUX_3_10, key))
+
+
+@pytest.mark.parametrize(
+    ("text", "pages"),
+    [
+        (SOCKSTAT, 159),
+        (without(SOCKSTAT, b"TCP"), 7),
+        (without(SOCKSTAT, b"UDP:"), 152),
+        (SOCKSTAT.replace(b" mem 152", b""), 7),
+        (b"sockets: used 12\n", 0),
+    ],
+)
+def test_sockstat(text: bytes, pages: int) -> None:
+    assert parse_sockstat(text) == pages
+
+
+@pytest.mark.parametrize("text", [b"", SOCKSTAT[:-1], SOCKSTAT.replace(b"152", b"many")])
+def test_malformed_sockstat(text: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_sockstat(text)
+
+
+@given(st.binary() | st.binary().map(lambda noise: LINUX_3_10 + SOCKSTAT + noise + b"\n"))
+def test_any_text_is_holdings_or_malformed(data: bytes) -> None:
+    for parse in (parse_holdings, parse_sockstat):
+        with suppress(Malformed):
+            parse(data)

@@ -16,6 +16,7 @@ from oomguard.names import decode
 from oomguard.pidfolder import (
     read_cmdline,
     read_exe,
+    read_fingerprint,
     read_membership,
     read_oom_score,
     read_process,
@@ -23,6 +24,7 @@ from oomguard.pidfolder import (
     read_statm,
     read_user_namespace,
 )
+from tests.processfolder import eventually
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PLAIN = FIXTURES / "linux-6.18/proc/5984"
@@ -35,6 +37,7 @@ PAGE_SIZE = 4096
 READERS: list[Callable[[str], object]] = [
     lambda path: read_process(path, PAGE_SIZE),
     read_stat,
+    read_fingerprint,
     read_statm,
     read_oom_score,
     read_membership,
@@ -76,8 +79,16 @@ def test_kernel_thread() -> None:
     process = read_process(str(KTHREADD), PAGE_SIZE)
     assert process.kernel_thread
     assert (process.comm, process.memory, process.image) == ("kthreadd", None, 0)
+    assert (process.uid, process.cap_effective, process.oom_score_adj) == (0, 0, 0)
     assert read_statm(str(KTHREADD)).size == 0
     assert read_cmdline(str(KTHREADD)) == ""
+
+
+def test_of_a_kernel_thread_nothing_but_stat_is_read(tmp_path: Path) -> None:
+    folder = shutil.copytree(KTHREADD, tmp_path / "2", symlinks=True)
+    for name in ("status", "oom_score_adj"):
+        (folder / name).unlink(missing_ok=True)
+    assert read_process(str(folder), PAGE_SIZE) == read_process(str(KTHREADD), PAGE_SIZE)
 
 
 def test_zombie_leader_is_judged_by_its_living_threads() -> None:
@@ -122,6 +133,36 @@ def live():
 threading.Thread(target=live).start()
 ctypes.CDLL(None).pthread_exit(None)
 """
+
+
+GROWS = """
+import ctypes, os, sys, threading
+def live():
+    held = []
+    for line in sys.stdin:
+        held.append(bytearray(1 << 20))
+        print(flush=True)
+    os._exit(0)
+threading.Thread(target=live).start()
+"""
+LEADER_LEAVES = "ctypes.CDLL(None).pthread_exit(None)"
+
+
+@pytest.mark.parametrize("leader", ["", LEADER_LEAVES], ids=["lives", "has exited"])
+def test_the_fingerprint_stays_until_it_runs(leader: str) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", GROWS + leader], stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        path, seen = f"/proc/{process.pid}", set()
+        for _ in range(3):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            assert eventually(lambda: read_fingerprint(path) == read_fingerprint(path))
+            seen.add(read_fingerprint(path))
+        assert len(seen) == 3
+        process.stdin.close()
 
 
 def test_real_zombie_leader() -> None:

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from oomguard.episode import Finish, Outcome
 from oomguard.plan import (
-    HOPEFUL,
+    HOPEFUL_SHARE,
     IN_VAIN,
-    LEAST_GAIN,
+    LEAST_SHARE,
     NOT_ENOUGH,
-    PATIENCE,
     RUNNERS_UP,
+    TRIES,
+    Doubt,
     Hold,
     HoldReason,
     Kill,
@@ -27,8 +28,8 @@ from oomguard.pressure import Assessment, Level, Reason
 from oomguard.process import MemoryUse, Process
 from oomguard.ranking import Exempt, Judged, Ranking
 from oomguard.rules import Scope, Standing
-from oomguard.units import MIB, Bytes, Seconds
-from tests.builders import MACHINE, assessment, crowds, judged, mib, process, ranked, using, verdict
+from oomguard.units import Bytes, Seconds
+from tests.builders import MACHINE, assessment, crowds, judged, mib, pages, process, ranked, using, verdict
 
 NEVER, LAST, PREFERRED = Standing.NEVER, Standing.LAST, Standing.PREFERRED
 LOW = assessment(available=90, limit=100)
@@ -36,11 +37,17 @@ COMMIT = assessment(Reason.COMMIT_LIMIT, level=Level.KILL, available=900, commit
 
 
 STALL = assessment(Reason.STALL, available=900, limit=100)
-HOPEFUL_SHARE = HOPEFUL * MACHINE.total * MACHINE.page_size / MIB
+HOST = replace(MACHINE, total=pages(100))
+"""Small, so that a death that frees 1 MiB is worth it, and one that frees `HOPEFUL` even in doubt."""
+LEAST = mib(100 * LEAST_SHARE)
+HOPEFUL = 100 * HOPEFUL_SHARE
+CERTAIN, ELSEWHERE, DISAPPOINTED = Doubt.NONE, Doubt.ELSEWHERE, Doubt.DISAPPOINTED
 
 
-def plan(*everybody: Judged, at: Assessment = LOW, scope: Scope = Scope.PROCESS, spent: int = 0) -> Plan:
-    return decide(ranked(*everybody), at, scope, MACHINE, spent)
+def plan(
+    *everybody: Judged, at: Assessment = LOW, scope: Scope = Scope.PROCESS, doubt: Doubt = CERTAIN
+) -> Plan:
+    return decide(ranked(*everybody), at, scope, HOST, doubt)
 
 
 def killed(found: Plan) -> list[int]:
@@ -98,43 +105,52 @@ def test_whom(everybody: tuple[Judged, ...], pids: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("everybody", "spent", "why"),
+    ("everybody", "doubt", "why"),
     [
-        pytest.param((), 0, HoldReason.ALL_PROTECTED, id="nobody"),
-        pytest.param((judged(process(10), verdict(NEVER)),), 0, HoldReason.ALL_PROTECTED, id="all protected"),
+        pytest.param((), CERTAIN, HoldReason.ALL_PROTECTED, id="nobody"),
         pytest.param(
-            (judged(process(10), verdict(NEVER)),), PATIENCE, HoldReason.ALL_PROTECTED, id="in vain"
+            (judged(process(10), verdict(NEVER)),), CERTAIN, HoldReason.ALL_PROTECTED, id="all protected"
+        ),
+        pytest.param(
+            (judged(process(10), verdict(NEVER)),), ELSEWHERE, HoldReason.ALL_PROTECTED, id="in vain"
         ),
         pytest.param(
             (judged(process(10), verdict(NEVER)), judged(process(11), verdict(unresolved=True))),
-            0,
+            CERTAIN,
             HoldReason.UNRESOLVED,
             id="perhaps protected",
         ),
-        pytest.param((judged(process(10, 0.9)),), 0, HoldReason.NOTHING_TO_GAIN, id="too small"),
+        pytest.param((judged(process(10, 0.9)),), CERTAIN, HoldReason.NOTHING_TO_GAIN, id="too small"),
         pytest.param(
             (judged(process(10, 0.9)), judged(process(11), verdict(unresolved=True))),
-            0,
+            CERTAIN,
             HoldReason.UNRESOLVED,
             id="too small, and the big one perhaps protected",
         ),
         pytest.param(
             (judged(process(10, 0.9)), judged(process(11, 0.9), verdict(unresolved=True))),
-            0,
+            CERTAIN,
             HoldReason.NOTHING_TO_GAIN,
             id="all too small",
         ),
         pytest.param(
             (judged(process(10, 0.9)), judged(process(11), verdict(NEVER))),
-            0,
+            CERTAIN,
             HoldReason.ALL_PROTECTED,
             id="too small, and the big one protected",
         ),
-        pytest.param((judged(process(10, 9)),), PATIENCE, HoldReason.FUTILE, id="would not help"),
+        pytest.param((judged(process(10, 9)),), DISAPPOINTED, HoldReason.FUTILE, id="would not help"),
+        pytest.param((judged(process(10, 9)),), ELSEWHERE, HoldReason.FUTILE, id="somebody else holds it"),
+        pytest.param(
+            (judged(process(10, 9)), judged(process(11), verdict(NEVER))),
+            ELSEWHERE,
+            HoldReason.FUTILE,
+            id="whoever is protected is not what is wrong",
+        ),
     ],
 )
-def test_hold(everybody: tuple[Judged, ...], spent: int, why: HoldReason) -> None:
-    found = plan(*everybody, spent=spent)
+def test_hold(everybody: tuple[Judged, ...], doubt: Doubt, why: HoldReason) -> None:
+    found = plan(*everybody, doubt=doubt)
     assert held(found) is why
     assert isinstance(found, Hold)
     assert (found.spared, found.assessment) == (ranked(*everybody).spared, LOW)
@@ -142,28 +158,60 @@ def test_hold(everybody: tuple[Judged, ...], spent: int, why: HoldReason) -> Non
 
 def test_a_gain_at_the_least_is_enough() -> None:
     assert killed(plan(judged(process(10, 1)))) == [10]
-    assert gain(process(10, 1), LOW, MACHINE) == LEAST_GAIN
+    assert gain(process(10, 1), LOW, HOST) == LEAST
 
 
 @pytest.mark.parametrize(
-    ("at", "spent", "pid"),
+    ("at", "doubt", "pid"),
     [
-        pytest.param(LOW, PATIENCE - 1, 10, id="patience"),
-        pytest.param(LOW, PATIENCE, 11, id="whoever ends the shortage alone"),
-        pytest.param(COMMIT, PATIENCE - 1, 10, id="commit, patience"),
-        pytest.param(COMMIT, PATIENCE, 12, id="commit, whoever ends the shortage alone"),
-        pytest.param(STALL, PATIENCE - 1, 10, id="stall, patience"),
-        pytest.param(STALL, PATIENCE, 13, id="stall, whoever holds a fair share"),
+        pytest.param(LOW, CERTAIN, 10, id="no doubt"),
+        pytest.param(LOW, DISAPPOINTED, 11, id="whoever ends the shortage alone"),
+        pytest.param(LOW, ELSEWHERE, 11, id="held elsewhere"),
+        pytest.param(COMMIT, CERTAIN, 10, id="commit, no doubt"),
+        pytest.param(COMMIT, DISAPPOINTED, 12, id="commit, whoever ends the shortage alone"),
     ],
 )
-def test_after_deaths_in_vain(at: Assessment, spent: int, pid: int) -> None:
+def test_in_doubt(at: Assessment, doubt: Doubt, pid: int) -> None:
     everybody = (
         judged(process(10, memory=using(9, file=90)), verdict(PREFERRED)),
         judged(process(11, 10), verdict(PREFERRED)),
         judged(process(12, memory=using(11, committed=30))),
-        judged(process(13, memory=using(HOPEFUL_SHARE)), verdict(LAST)),
     )
-    assert killed(plan(*everybody, at=at, spent=spent)) == [pid]
+    assert killed(plan(*everybody, at=at, doubt=doubt)) == [pid]
+
+
+@pytest.mark.parametrize("at", [STALL, assessment(available=99.9, limit=100)], ids=["stall", "hardly low"])
+def test_in_doubt_a_fair_share_is_the_least(at: Assessment) -> None:
+    everybody = (
+        judged(process(10, HOPEFUL - 0.1), verdict(PREFERRED)),
+        judged(process(11, HOPEFUL), verdict(LAST)),
+    )
+    assert killed(plan(*everybody, at=at)) == [10]
+    assert killed(plan(*everybody, at=at, doubt=ELSEWHERE)) == [11]
+
+
+def test_on_a_large_host_less_than_its_share_is_enough() -> None:
+    large = replace(HOST, total=pages(1 << 20))
+    found = ranked(judged(process(10, 32)), judged(process(11, 31)), judged(process(12, 1024), verdict(LAST)))
+    certain, doubtful = (decide(found, LOW, Scope.PROCESS, large, doubt) for doubt in (CERTAIN, ELSEWHERE))
+    assert (killed(certain), killed(doubtful)) == ([10], [12])
+    assert isinstance(certain, Kill)
+    assert [one.judged.process.key.pid for one in certain.runners_up] == [12]
+
+
+def test_who_is_small_may_be_worth_it_with_all_that_die_along() -> None:
+    workers = [judged(process(20 + n, 0.4, ppid=10)) for n in range(3)]
+    assert held(plan(judged(process(10, 0.5)), *workers)) is HoldReason.NOTHING_TO_GAIN
+    assert killed(plan(judged(process(10, 0.5)), *workers, scope=Scope.TREE)) == [10, 22, 21, 20]
+
+
+def test_only_the_first_few_of_the_small_are_asked_who_dies_along() -> None:
+    small = [judged(process(100 + n, 0.5)) for n in range(TRIES)]
+    tree = [judged(process(10, 0.45)), judged(process(11, 0.3, ppid=10)), judged(process(12, 0.3, ppid=10))]
+    assert held(plan(*small, *tree, scope=Scope.TREE)) is HoldReason.NOTHING_TO_GAIN
+    assert killed(plan(*small[1:], *tree, scope=Scope.TREE)) == [10, 12, 11]
+    big = judged(process(50, 9), verdict(LAST))
+    assert killed(plan(*small, *tree, big, scope=Scope.TREE)) == [50]
 
 
 def test_a_rule_s_scope_beats_the_general_one() -> None:
@@ -213,18 +261,25 @@ def test_the_kernel_s_choice(everybody: tuple[Judged, ...], choice: int) -> None
         pytest.param(using(7), Reason.LOW_MEMORY, mib(7), id="anonymous"),
         pytest.param(using(7, file=90), Reason.LOW_MEMORY, mib(7), id="files could have been reclaimed"),
         pytest.param(using(7, shmem=2, swap=3), Reason.STALL, mib(12), id="shared, swapped"),
+        pytest.param(using(7, file=90), Reason.STALL, mib(7), id="a stall where memory is low"),
         pytest.param(using(7, committed=90), Reason.LOW_MEMORY, mib(7), id="promises"),
         pytest.param(using(7, committed=90), Reason.COMMIT_LIMIT, mib(90), id="promises count"),
         pytest.param(using(7, committed=1), Reason.COMMIT_LIMIT, mib(7), id="more than was promised"),
     ],
 )
 def test_gain(memory: MemoryUse, reason: Reason, freed: Bytes) -> None:
-    assert gain(process(10, memory=memory), assessment(reason), MACHINE) == freed
+    assert gain(process(10, memory=memory), assessment(reason), HOST) == freed
+
+
+def test_files_count_where_the_host_stalls_for_them() -> None:
+    reader = process(10, memory=using(7, file=90))
+    assert gain(reader, STALL, HOST) == mib(97)
+    assert gain(reader, replace(STALL, reasons=(Reason.STALL, Reason.COMMIT_LIMIT)), HOST) == mib(7)
 
 
 @pytest.mark.parametrize("at", [LOW, COMMIT])
 def test_nothing_to_gain_without_memory(at: Assessment) -> None:
-    assert gain(replace(process(10), memory=None), at, MACHINE) == 0
+    assert gain(replace(process(10), memory=None), at, HOST) == 0
 
 
 @pytest.mark.parametrize(
@@ -252,9 +307,9 @@ def test_disappointment(members: tuple[Process, ...], at: Assessment, freed: flo
     assert isinstance(found, Kill)
     found = replace(found, members=tuple(map(judged, members)))
     end = Finish(outcome=Outcome.NOT_ENOUGH, freed=mib(freed), took=Seconds(1))
-    assert disappointed_by(found, end, MACHINE) == taken
+    assert disappointed_by(found, end, HOST) == taken
     recovered = replace(end, outcome=Outcome.RECOVERED)
-    assert disappointed_by(found, recovered, MACHINE) == (0 if taken == NOT_ENOUGH else IN_VAIN)
+    assert disappointed_by(found, recovered, HOST) == (0 if taken == NOT_ENOUGH else IN_VAIN)
 
 
 REASONS = st.lists(
@@ -262,14 +317,12 @@ REASONS = st.lists(
 )
 
 
-@given(
-    crowds(), REASONS, st.sampled_from(Scope), st.integers(0, 2 * PATIENCE), st.integers(0, 200), st.randoms()
-)
+@given(crowds(), REASONS, st.sampled_from(Scope), st.sampled_from(Doubt), st.integers(0, 200), st.randoms())
 def test_laws_of_the_plan(
     everybody: tuple[Judged, ...],
     reasons: list[Reason],
     scope: Scope,
-    spent: int,
+    doubt: Doubt,
     available: int,
     chance: random.Random,
 ) -> None:
@@ -278,22 +331,20 @@ def test_laws_of_the_plan(
     found: Ranking = ranked(*everybody, exempt=passed)
     shuffled = list(everybody)
     chance.shuffle(shuffled)
-    plan = decide(found, at, scope, MACHINE, spent)
-    assert plan == decide(ranked(*shuffled, exempt=passed), at, scope, MACHINE, spent)
+    plan = decide(found, at, scope, HOST, doubt)
+    assert plan == decide(ranked(*shuffled, exempt=passed), at, scope, HOST, doubt)
     killable = [one.judged for one in found.candidates]
     match plan:
         case Hold():
             assert plan.why in HoldReason
-            assert spent >= PATIENCE or not any(
-                gain(one.process, at, MACHINE) >= LEAST_GAIN for one in killable
-            )
+            assert doubt is not CERTAIN or not any(gain(one.process, at, HOST) >= LEAST for one in killable)
         case Kill():
             assert plan.members[0] is plan.victim.judged
             assert all(one in killable for one in plan.members)
             assert all(one.verdict.standing is not NEVER for one in plan.members)
             assert all(one.process.key.pid not in {1, 3} for one in plan.members)
-            assert gain(plan.victim.judged.process, at, MACHINE) >= LEAST_GAIN
+            assert sum(gain(one.process, at, HOST) for one in plan.members) >= LEAST
             assert plan.victim not in plan.runners_up
-            if plan.victim.judged.verdict.standing is LAST and spent < PATIENCE:
+            if plan.victim.judged.verdict.standing is LAST and doubt is CERTAIN:
                 others = [one for one in killable if one.verdict.standing is not LAST]
-                assert not any(gain(one.process, at, MACHINE) >= LEAST_GAIN for one in others)
+                assert not any(gain(one.process, at, HOST) >= LEAST for one in others)

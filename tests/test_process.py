@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from oomguard.errors import Malformed
 from oomguard.names import decode
 from oomguard.process import Key, MemoryUse, Stat, Statm, Status, parse_stat, parse_statm, parse_status
 from oomguard.units import Pages, Pid, Ticks, Uid
+from tests.builders import process
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PLAIN = FIXTURES / "linux-6.18/proc/5984"
@@ -200,6 +202,11 @@ def test_status() -> None:
     status = parse_status(STATUS % b"cat", 4096)
     assert status == Status(uid=Uid(1000), cap_effective=0x1FFFEFFFFFF, memory=USE)
     assert USE.rss == 404
+
+
+def test_what_is_held_is_resident_or_swapped_out() -> None:
+    assert process(7, memory=replace(USE, page_tables=Pages(99))).held == 404 + 2
+    assert replace(process(7), memory=None).held == 0
 
 
 def test_status_in_larger_pages() -> None:

@@ -1,13 +1,16 @@
 import os
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from oomguard.badness import Machine
 from oomguard.cgroup import Layout
 from oomguard.errors import Malformed
-from oomguard.meminfo import Overcommit, parse_meminfo
+from oomguard.meminfo import Overcommit, parse_holdings, parse_meminfo
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
@@ -50,7 +53,12 @@ def test_groups_of_a_recorded_host(host: Path) -> None:
     (host / "sys/fs/cgroup/a").symlink_to("unified/a")
     procfs = ProcFS(host)
     assert procfs.layout() is Layout.UNIFIED
-    assert procfs.cgroup_pressure("/a") == procfs.pressure()
+    stalls = procfs.group_stalls()
+    stalls.watch(frozenset({"/a"}))
+    pressure = procfs.pressure()
+    assert pressure is not None
+    assert stalls.read() == {"/a": pressure.full}
+    stalls.close()
     procfs.kill_cgroup("/a")
     assert (group / "cgroup.kill").read_bytes() == b"1\n"
 
@@ -63,6 +71,19 @@ def test_overcommit(host: Path) -> None:
     assert ProcFS(host).overcommit() == Overcommit(
         mode=2, admin_reserve=Bytes(8192 * KIB), user_reserve=Bytes(131072 * KIB)
     )
+
+
+def test_holdings(host: Path) -> None:
+    expected = parse_holdings((RECORDED / "proc/meminfo").read_bytes())
+    page = os.sysconf("SC_PAGE_SIZE")
+    procfs = ProcFS(host)
+    assert procfs.holdings() == expected
+    (host / "proc/net").mkdir()
+    (host / "proc/net/sockstat").write_text("sockets: used 1\nTCP: inuse 1 mem 3\n")
+    (host / "proc/zoneinfo").write_text("  pagesets\n    cpu: 0\n              count: 5\n")
+    free = Bytes(expected.free + 5 * page)
+    assert procfs.holdings() == replace(expected, free=free, sockets=Bytes(3 * page))
+    procfs.close()
 
 
 def test_swap_counts_as_memory_to_the_machine(host: Path) -> None:
@@ -148,9 +169,13 @@ def test_this_host() -> None:
     procfs = ProcFS()
     ours = Pid(os.getpid())
     assert ours in procfs.pids()
-    assert procfs.pids() == sorted(procfs.pids())
+    pids = procfs.pids()
+    assert pids == sorted(pids)
     assert procfs.process(ours).key == procfs.stat(ours).key
     assert procfs.process(ours).image == procfs.stat(ours).image
+    assert procfs.fingerprint(ours) != procfs.fingerprint(Pid(os.getppid()))
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - procfs.started(procfs.stat(ours).key)
+    assert age == pytest.approx(time.time() - psutil.Process().create_time(), abs=1.5)
     assert procfs.exe(ours) == str(Path("/proc/self/exe").readlink())
     assert procfs.user_namespace(ours) == str(Path("/proc/self/ns/user").readlink())
     assert procfs.oom_score(ours) == int(Path("/proc/self/oom_score").read_text())

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from oomguard import rank
 from oomguard.badness import Machine, Policy, Term
 from oomguard.config import DEFAULTS
 from oomguard.errors import OomguardError
 from oomguard.event import Mode
-from oomguard.pressure import Figures, Level, Phase
+from oomguard.pressure import Figures, Level, Phase, StallOf
 from oomguard.process import Key, MemoryUse, Process
 from oomguard.procfs import ProcFS
 from oomguard.rank import Host, explanation, survey, view
-from oomguard.ranking import Exempt, Judged, Spared
+from oomguard.ranking import INIT, Exempt, Judged, Spared
 from oomguard.record import Writer
-from oomguard.rules import NO_RULE, Effect, Field, Rule, Standing, Verdict, pattern
+from oomguard.rules import NO_RULE, Effect, Field, Rule, Scope, Standing, Verdict, pattern
 from oomguard.state import State, Thresholds
 from oomguard.units import Bytes, Pages, Pid, Seconds, Ticks, Uid
 
@@ -62,8 +63,8 @@ def process(
     )
 
 
-def judged(one: Process, verdict: Verdict = NO_RULE) -> Judged:
-    return Judged(process=one, verdict=verdict, cgroup="/", unit=None)
+def judged(one: Process, verdict: Verdict = NO_RULE, *, growth: int = 0) -> Judged:
+    return Judged(process=one, verdict=verdict, cgroup="/", unit=None, growth=Pages(growth))
 
 
 def ruled(standing: Standing, points: int = 0) -> Verdict:
@@ -76,6 +77,7 @@ def host(*everybody: Judged, scores: dict[int, int | None] | None = None) -> Hos
         everybody=everybody,
         machine=MACHINE,
         exempt=NOBODY,
+        scope=Scope.FAMILY,
         oom_scores={one.process.key: told.get(one.process.key.pid) for one in everybody},
     )
 
@@ -88,7 +90,7 @@ CROWD = host(
     judged(process(12, rss=500), ruled(Standing.NEVER)),
     judged(process(13, rss=100), ruled(Standing.PREFERRED)),
     judged(process(14, rss=9000), ruled(Standing.LAST)),
-    judged(process(15, rss=200, ppid=10), ruled(Standing.ORDINARY, points=1)),
+    judged(process(15, rss=200, ppid=10), ruled(Standing.ORDINARY, points=1), growth=50),
     scores={10: 667},
 )
 
@@ -125,6 +127,27 @@ def test_the_policy_decides_on_the_points() -> None:
     shown = view(CROWD, Policy.CLASSIC, None)
     # total_vm is twice rss here; 10 is charged for half of 15, and a page.
     assert {one.pid: one.points for one in shown.candidates} == {13: 200, 15: 662, 10: 801, 14: 18_000}
+
+
+def test_the_culprit_is_who_grew() -> None:
+    shown = view(CROWD, Policy.CULPRIT, None)
+    assert [(one.pid, one.points, one.growth) for one in shown.candidates] == [
+        (13, 100, 0),
+        (15, 462 + 6 * 50, 50 * 4096),
+        (10, 305, 0),
+        (14, 9000, 0),
+    ]
+    explained = explanation(CROWD, Policy.CULPRIT, Pid(15))
+    assert [(step.term, step.points) for step in explained.steps[-3:]] == [
+        (Term.OOM_SCORE_ADJ, 200),
+        (Term.GROWTH, 500),
+        (Term.RULES, 762),
+    ]
+
+
+@pytest.mark.parametrize("policy", [Policy.KERNEL, Policy.CLASSIC])
+def test_other_policies_do_not_know_who_grew(policy: Policy) -> None:
+    assert {one.growth for one in view(CROWD, policy, None).candidates} == {None}
 
 
 def test_an_entry_says_all_of_a_process() -> None:
@@ -172,7 +195,7 @@ def test_a_classic_explanation_counts_the_children() -> None:
     ]
 
 
-@pytest.mark.parametrize("policy", [Policy.KERNEL, Policy.CLASSIC])
+@pytest.mark.parametrize("policy", Policy)
 @pytest.mark.parametrize("pid", [1, 10, 11, 12, 13, 14, 15])
 def test_an_explanation_ends_at_the_points_of_the_entry(policy: Policy, pid: int) -> None:
     explained = explanation(CROWD, policy, Pid(pid))
@@ -219,7 +242,7 @@ def test_a_survey_finds_everybody_judged_by_slow_names_too(tmp_path: Path) -> No
     )
     config = replace(DEFAULTS, rules=rules, record=str(tmp_path / "none"))
     with sleeper("mark-of-rank") as pid:
-        seen = survey(config, ProcFS())
+        seen = survey(config, config.policy, ProcFS())
         shown = view(seen, config.policy, None)
     marked = next(one for one in shown.candidates if one.pid == pid)
     assert marked.effect is Standing.PREFERRED
@@ -238,8 +261,44 @@ class Vanishing(ProcFS):
 
 
 def test_who_ends_meanwhile_is_listed_without_a_score(tmp_path: Path) -> None:
-    shown = view(survey(replace(DEFAULTS, record=str(tmp_path / "none")), Vanishing()), Policy.KERNEL, None)
+    shown = view(
+        survey(replace(DEFAULTS, record=str(tmp_path / "none")), Policy.KERNEL, Vanishing()),
+        Policy.KERNEL,
+        None,
+    )
     assert {one.oom_score_kernel for one in shown.candidates} == {None}
+
+
+class Filling(ProcFS):
+    """A host where init holds a thousand pages more each time that it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readings = 0
+
+    def process(self, pid: Pid) -> Process:
+        one = super().process(pid)
+        if pid != INIT or one.memory is None:
+            return one
+        self.readings += 1
+        return replace(
+            one, memory=replace(one.memory, rss_anon=Pages(one.memory.rss_anon + 1000 * self.readings))
+        )
+
+
+def test_for_the_culprit_everybody_is_looked_at_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rank.BETWEEN_LOOKS > 0
+    monkeypatch.setattr(rank, "BETWEEN_LOOKS", 0.0)
+    config = replace(DEFAULTS, record=str(tmp_path / "none"))
+    once, twice = Filling(), Filling()
+    survey(config, Policy.KERNEL, once)
+    shown = view(survey(config, Policy.CULPRIT, twice), Policy.CULPRIT, None)
+    assert twice.readings == once.readings + 1
+    (init,) = (one.entry for one in shown.spared if one.entry.pid == INIT)
+    assert init.growth is not None
+    assert init.growth > 900 * twice.machine().page_size
 
 
 def published(pid: Pid, polled_at: float) -> State:
@@ -249,7 +308,9 @@ def published(pid: Pid, polled_at: float) -> State:
         swap_free=Bytes(0),
         swap_limit=Bytes(0),
         stall=Seconds(0.0),
+        stall_of=StallOf.BYSTANDERS,
         stall_budget=Seconds(1.0),
+        exhausted_in=Seconds(1.5),
         committed=Bytes(0),
         commit_limit=Bytes(0),
     )
@@ -291,6 +352,6 @@ def test_the_guard_that_keeps_the_record_is_spared(tmp_path: Path, ago: float, i
     writer = Writer.open(record)
     with sleeper() as pid:
         writer.state(published(pid, time.monotonic() - ago))
-        seen = survey(replace(DEFAULTS, record=str(record)), ProcFS())
+        seen = survey(replace(DEFAULTS, record=str(record)), Policy.KERNEL, ProcFS())
     writer.close()
     assert seen.exempt.own == ({os.getpid(), pid} if is_own else {os.getpid()})

@@ -19,6 +19,7 @@ from oomguard.ranking import (
     Ranking,
     Spared,
     committed,
+    is_gone,
     rank,
     score,
     spared_for,
@@ -143,30 +144,80 @@ CHILD = process(11, memory=using(20), ppid=10)
         pytest.param(
             Policy.KERNEL, (Reason.LOW_MEMORY, Reason.COMMIT_LIMIT), pages(40), id="memory counts first"
         ),
+        pytest.param(Policy.CULPRIT, (Reason.STALL,), pages(40 + 6 * 5), id="culprit counts growth"),
+        pytest.param(Policy.CULPRIT, (Reason.COMMIT_LIMIT,), pages(300), id="but not of promises"),
     ],
 )
 def test_score(policy: Policy, reasons: tuple[Reason, ...], points: int) -> None:
-    parent = replace(PARENT, memory=using(40, committed=300))
-    assert score(policy, reasons, (parent, CHILD), MACHINE)(parent) == points
+    parent = judged(replace(PARENT, memory=using(40, committed=300)), growth=5)
+    assert score(policy, reasons, (parent, judged(CHILD)), MACHINE)(parent) == points
 
 
 def test_classic_of_somebody_without_children() -> None:
-    measure = score(Policy.CLASSIC, (), iter((PARENT, CHILD)), MACHINE)
-    assert measure(CHILD) == badness.classic(CHILD, Pages(0), MACHINE)
+    child = judged(CHILD)
+    measure = score(Policy.CLASSIC, (), iter((judged(PARENT), child)), MACHINE)
+    assert measure(child) == badness.classic(CHILD, Pages(0), MACHINE)
 
 
-def test_no_culprit_yet() -> None:
-    with pytest.raises(NotImplementedError):
-        score(Policy.CULPRIT, (), (), MACHINE)
+def culprits(*everybody: Judged) -> list[int]:
+    measure = score(Policy.CULPRIT, (), everybody, MACHINE)
+    return order(rank(everybody, measure, MACHINE, NOBODY))
+
+
+def test_a_leaker_dies_before_a_steady_database() -> None:
+    database = judged(process(10, 500))
+    assert culprits(database, judged(process(11, 300), growth=35)) == [11, 10]
+    assert culprits(database, judged(process(11, 300), growth=33)) == [10, 11]
+    assert culprits(database, judged(process(11, 300), verdict(LAST), growth=300)) == [10, 11]
+
+
+@given(crowds())
+def test_where_nobody_grows_the_culprit_is_the_kernels(everybody: tuple[Judged, ...]) -> None:
+    steady = tuple(replace(one, growth=Pages(0)) for one in everybody)
+    assert culprits(*steady) == order(ranked(*steady))
+
+
+@given(crowds(), st.randoms())
+def test_the_order_of_the_listing_never_matters_to_the_culprit(
+    everybody: tuple[Judged, ...], chance: random.Random
+) -> None:
+    shuffled = list(everybody)
+    chance.shuffle(shuffled)
+    assert culprits(*shuffled) == culprits(*everybody)
 
 
 @pytest.mark.parametrize(("one", "points"), [(process(5, 7), pages(7)), (replace(PARENT, memory=None), 0)])
 def test_committed(one: Process, points: int) -> None:
-    assert committed(one) == points
+    assert committed(judged(one)) == points
+
+
+GIVEN_UP = Exempt(own=frozenset({Pid(7)}), passed_over=frozenset({process(5).key}))
+ZOMBIE = replace(process(6), memory=None)
+
+
+@pytest.mark.parametrize(
+    ("one", "gone"),
+    [
+        pytest.param(judged(process(5)), True, id="hangs"),
+        pytest.param(judged(process(5), verdict(PREFERRED)), True, id="hangs, preferred"),
+        pytest.param(judged(process(5), verdict(LAST)), False, id="hangs, to die last"),
+        pytest.param(judged(process(5), verdict(NEVER)), False, id="hangs, and never dies"),
+        pytest.param(judged(ZOMBIE), True, id="zombie"),
+        pytest.param(judged(ZOMBIE, verdict(LAST)), False, id="zombie, to die last"),
+        pytest.param(judged(ZOMBIE, verdict(NEVER)), False, id="zombie that never dies"),
+        pytest.param(judged(ZOMBIE, verdict(unresolved=True)), False, id="zombie, perhaps protected"),
+        pytest.param(judged(replace(ZOMBIE, oom_score_adj=-1000)), False, id="zombie, -1000"),
+        pytest.param(judged(process(7)), False, id="the guard"),
+        pytest.param(judged(process(1)), False, id="init"),
+        pytest.param(judged(process(6, kernel_thread=True)), False, id="kernel thread"),
+    ],
+)
+def test_is_gone(one: Judged, gone: bool) -> None:
+    (spared,) = ranked(one, exempt=GIVEN_UP).spared
+    assert is_gone(spared) is gone
 
 
 def test_any_measure_will_do() -> None:
-    found = rank(
-        (judged(process(10)), judged(process(11))), lambda one: Points(-one.key.pid), MACHINE, NOBODY
-    )
+    everybody = (judged(process(10)), judged(process(11)))
+    found = rank(everybody, lambda one: Points(-one.process.key.pid), MACHINE, NOBODY)
     assert order(found) == [10, 11]

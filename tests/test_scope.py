@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomguard.ranking import Judged
+from oomguard.ranking import Judged, is_gone
 from oomguard.rules import Scope, Standing
 from oomguard.scope import reach
 from tests.builders import crowds, judged, process, ranked, verdict
@@ -123,6 +125,31 @@ def test_a_cgroup_with_somebody_spared_is_not_killed_whole(scope: Scope, spared:
     assert taken(scope, (*placed(SERVICE, SERVICE), spared)) == ([10, 11], None)
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "other", "whole"),
+    [
+        pytest.param("/a", judged(process(12), cgroup="/b"), "/a", id="nobody else is in it"),
+        pytest.param("/a", judged(process(12), cgroup="/a"), None, id="somebody is"),
+        pytest.param("/a", judged(process(12), cgroup="/a/b"), None, id="somebody is below it"),
+        pytest.param("/a", judged(process(12), verdict(NEVER), cgroup="/a"), None, id="somebody spared is"),
+        pytest.param("/a", judged(replace(process(12), memory=None), cgroup="/a"), "/a", id="a zombie is"),
+        pytest.param("/", judged(process(12), cgroup="/b"), None, id="the root"),
+    ],
+)
+def test_a_family_and_the_group_that_it_has_for_itself(cgroup: str, other: Judged, whole: str | None) -> None:
+    victim = judged(process(10), cgroup=cgroup, growth=4)
+    child = judged(process(11, ppid=10), cgroup=cgroup, growth=9)
+    found = ranked(victim, child, other)
+    chosen = next(one for one in found.candidates if one.judged is victim)
+    assert reach(chosen, Scope.FAMILY, found) == ((victim, child), whole)
+
+
+def test_without_a_family_the_victim_dies_alone() -> None:
+    victim, child = judged(process(10), cgroup="/a"), judged(process(11, ppid=10), cgroup="/a")
+    found = ranked(victim, child)
+    assert reach(found.candidates[1], Scope.FAMILY, found) == ((victim,), None)
+
+
 @given(crowds(), st.sampled_from(Scope))
 def test_laws_of_the_scope(everybody: tuple[Judged, ...], scope: Scope) -> None:
     found = ranked(*everybody)
@@ -137,4 +164,5 @@ def test_laws_of_the_scope(everybody: tuple[Judged, ...], scope: Scope) -> None:
         if whole is not None:
             assert whole != "/"
             inside = [one for one in everybody if (one.cgroup + "/").startswith(whole + "/")]
-            assert {one.process.key for one in inside} == {one.process.key for one in members}
+            gone = {one.judged.process.key for one in found.spared if is_gone(one)}
+            assert {one.process.key for one in inside} - gone == {one.process.key for one in members}

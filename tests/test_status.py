@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,19 +10,30 @@ from pathlib import Path
 
 import pytest
 
-from oomguard import codec, status
+from oomguard import codec, status, tmpfs
 from oomguard.counters import POLLS
 from oomguard.errors import RecordError
 from oomguard.event import Degraded
+from oomguard.holders import Holder
+from oomguard.procfs import ProcFS
 from oomguard.record import Writer
 from oomguard.state import State
-from oomguard.units import Bytes, Seconds
+from oomguard.units import KIB, Bytes, Seconds
 from tests.specimens import EVENTS, KILLING, STATE
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "record"
+
+
+RECORDED = Path(__file__).parent / "fixtures/linux-6.18"
+
+
+@pytest.fixture(autouse=True)
+def mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = (("/dev/shm", Bytes(600 << 20)), ("/a\nb", Bytes(12 << 20)))
+    monkeypatch.setattr(tmpfs, "biggest", lambda: found)
 
 
 @pytest.fixture
@@ -46,16 +59,18 @@ def test_a_person_sees_what_the_guard_sees(path: Path, writer: Writer) -> None:
     assert lines[1].startswith(
         "Phase      armed, level term, as memory is low (300 MiB available, limit 400 MiB"
     )
-    assert lines[2:7] == [
+    assert lines[3].startswith("Held by    ")
+    assert lines[4] == 'Tmpfs      "/dev/shm" (600 MiB), "/a\\nb" (12 MiB)'
+    assert [lines[2], *lines[5:9]] == [
         "Memory     300 MiB available; term below 400 MiB, kill below 200 MiB",
         "Swap       10 MiB free; term below 50 MiB, kill below 25 MiB",
         "Stall      0.25 s of a budget of 2 s in 10 s",
         "Committed  3000 MiB; term above 3800 MiB",
         "Processes  31 candidates, 7 spared",
     ]
-    assert lines[7].endswith("; a newer one was refused, see the journal")
-    assert lines[8].startswith("Counted    polls 12, poll overruns 0, ")
-    assert len(lines) == 9
+    assert lines[9].endswith("; a newer one was refused, see the journal")
+    assert lines[10].startswith("Counted    polls 12, poll overruns 0, ")
+    assert len(lines) == 11
 
 
 def test_what_does_not_apply_is_left_out(path: Path, writer: Writer) -> None:
@@ -63,7 +78,7 @@ def test_what_does_not_apply_is_left_out(path: Path, writer: Writer) -> None:
     writer.state(now(replace(STATE, thresholds=limits, reasons=(), psi=False, config_ok=True)))
     lines = shown(path)
     assert lines[1] == "Phase      armed, level term"
-    assert lines[3] == "Stall      0.25 s of a budget of 2 s in 10 s, estimated: this kernel has no PSI"
+    assert lines[5] == "Stall      0.25 s of a budget of 2 s in 10 s, estimated: this kernel has no PSI"
     assert not any(line.startswith(("Swap", "Committed")) or "refused" in line for line in lines[:-1])
 
 
@@ -92,7 +107,12 @@ def test_the_document_holds_the_same(path: Path, writer: Writer) -> None:
     for event in EVENTS:
         writer.tell(event)
     document = json.loads(status.document(status.look(path)))
-    assert document.keys() == {"age_seconds", "state", "counters", "events"}
+    assert document.keys() == {"age_seconds", "state", "counters", "held", "tmpfs", "events"}
+    assert document["tmpfs"] == [
+        {"path": "/dev/shm", "bytes": 600 << 20},
+        {"path": "/a\\nb", "bytes": 12 << 20},
+    ]
+    assert "processes" in [each["holder"] for each in document["held"]]
     assert document["state"]["figures"]["available"] == 300 << 20
     assert document["state"]["mode"] == "dry-run"
     assert {"reason": "stall", "signal": "term", "value": 1} in document["counters"]["kills"]
@@ -102,6 +122,18 @@ def test_the_document_holds_the_same(path: Path, writer: Writer) -> None:
         for each in document["events"]
     ]
     assert tuple(events) == EVENTS
+
+
+def test_swap_that_no_process_has_is_shared_memorys(tmp_path: Path) -> None:
+    host = shutil.copytree(RECORDED, tmp_path / "host", symlinks=True)
+    meminfo, process = host / "proc/meminfo", host / "proc/5984/status"
+    before = dict(status.held_now(ProcFS(host)))
+    meminfo.write_text(re.sub("SwapTotal: +0", "SwapTotal: 1000", meminfo.read_text()))
+    process.write_text(re.sub(r"VmSwap:\s+0", "VmSwap:\t     400", process.read_text()))
+    (host / "proc/77").mkdir()
+    after = dict(status.held_now(ProcFS(host)))
+    more = {holder: after[holder] - before[holder] for holder in after if after[holder] != before[holder]}
+    assert more == {Holder.PROCESSES: 400 * KIB, Holder.SHARED_MEMORY: 600 * KIB}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def test_recorded() -> None:
         pswpin=int(words["pswpin"]),
         pswpout=int(words["pswpout"]),
         oom_kill=int(words["oom_kill"]),
+        writeback=int(words["nr_writeback"]),
     )
 
 

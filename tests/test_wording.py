@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from oomguard import wording
 from oomguard.episode import Outcome, Sent
 from oomguard.event import Degraded, Event, Failed, KernelKilled, Lifecycle, Mode
+from oomguard.holders import Holder
 from oomguard.plan import HoldReason
-from oomguard.pressure import Phase, Reason
+from oomguard.pressure import Phase, Reason, StallOf
 from oomguard.state import State
 from oomguard.units import Bytes
 from tests.telling import (
@@ -41,7 +42,7 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         (killing(person(), members=4), f"Asked to end: {JAVA} and 3 more of its cgroup, as {LOW}."),
         (
             killing(person(), reasons=(Reason.STALL, Reason.COMMIT_LIMIT)),
-            f"Asked to end: {JAVA}, as the whole host waited 2.5 s for memory (budget 2.0 s) and nearly "
+            f"Asked to end: {JAVA}, as bystanders waited 2.5 s for memory (budget 2.0 s) and nearly "
             "all memory that may be promised is promised (700 MiB of 800 MiB).",
         ),
         (
@@ -63,12 +64,22 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         ),
         (
             holding(person()),
-            "Nobody is killed though the whole host waited 2.5 s for memory (budget 2.0 s): everybody "
+            "Nobody is killed though bystanders waited 2.5 s for memory (budget 2.0 s): everybody "
             f"is protected, by the kernel's law or by the rules. The biggest of the spared is {JAVA}.",
         ),
         (
+            replace(holding(person(), HoldReason.FUTILE), reasons=(Reason.LOW_MEMORY,), biggest=()),
+            f"Nobody is killed though {LOW}: killing does not help; memory is held by tmpfs and shared "
+            "memory (640 MiB), the kernel's slab (25 MiB).",
+        ),
+        (
+            replace(holding(person(), HoldReason.NOTHING_TO_GAIN), reasons=(Reason.LOW_MEMORY,), held=()),
+            f"Nobody is killed though {LOW}: nobody who is left holds enough memory for it to help. "
+            f"The biggest of the spared is {JAVA}.",
+        ),
+        (
             phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST),
-            "Watching closely as memory will be exhausted soon (90 MiB available); 90 MiB available.",
+            "Watching closely as memory lasts 1.5 s more at this pace (90 MiB available); 90 MiB available.",
         ),
         (phase_changed(Phase.CALM), "Calm; 90 MiB available."),
         (
@@ -104,6 +115,7 @@ def test_each_reason_has_words(reason: Reason) -> None:
     [
         (wording.OUTCOMES, Outcome),
         (wording.HOLDS, HoldReason),
+        (wording.HOLDERS, Holder),
         (wording.PHASES, Phase),
         (wording.LIFECYCLE, Lifecycle),
     ],
@@ -111,6 +123,11 @@ def test_each_reason_has_words(reason: Reason) -> None:
 def test_each_value_has_words(words: dict[str, str], values: type[str]) -> None:
     assert set(words) == set(values)  # type: ignore[call-overload]  # an enumeration's class is iterable
     assert len(set(words.values())) == len(words)
+
+
+def test_mounts() -> None:
+    found = (("/dev/shm", Bytes(600 << 20)), ('/a" (1 MiB), \n', Bytes(512)))
+    assert wording.mounts(found) == ('"/dev/shm" (600 MiB)', '"/a\\" (1 MiB), \\n" (0 KiB)')
 
 
 @given(st.text(st.characters(codec=None), max_size=20) | st.just(HOSTILE))
@@ -139,3 +156,9 @@ def test_no_name_leaves_its_line_or_its_quotes(name: str) -> None:
 )
 def test_status(given_state: State, words: str) -> None:
     assert wording.status(given_state) == words
+
+
+def test_whose_stall_it_was() -> None:
+    event = killing(person(), reasons=(Reason.STALL,))
+    told = wording.sentence(replace(event, figures=replace(event.figures, stall_of=StallOf.ANYONE)))
+    assert "as the whole host waited 2.5 s for memory (budget 2.0 s)" in told

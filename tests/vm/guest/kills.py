@@ -52,7 +52,14 @@ name = "everybody"
 cgroup = "*"
 effect = "never"
 """
-DRY_RUN = f'mode = "dry-run"\n{RULES}'
+WIDE = """
+[limits.available]
+term = "40%"
+kill = "1%"
+"""
+"""Limits far apart, and far from where the kernel would act: there is time between them."""
+BETWEEN = 250
+"""MiB of available memory between these two."""
 
 
 @check(limit=120)
@@ -142,39 +149,6 @@ def a_process_group_dies_as_a_whole() -> None:
     _dies_as_a_whole("parent-group")
 
 
-@check(limit=120)
-def who_gets_the_pid_of_a_victim_lives() -> None:
-    """One member of the group ends when asked; its pid is another's by the time of the group's SIGKILL."""
-    # Between the two limits, as there is no time from the one signal to the other below both.
-    size = str(meminfo("MemAvailable") - 70)
-    with ExitStack() as processes, hog("parent-cgroup2", "--deaf", "leak", size, "150") as unit:
-        member = processes.enter_context(_sleeper())
-        Path(f"/proc/{member.pid}/oom_score_adj").write_text("0")
-        Path(f"/sys/fs/cgroup{unit['ControlGroup']}/cgroup.procs").write_text(str(member.pid))
-        member.wait(60)
-        bystander = processes.enter_context(_sleeper(member.pid))
-        assert unit.alive, "too late"
-        until(lambda: not unit.alive, "its death", limit=60)
-        assert unit.ending == "killed KILL", unit.ending
-        assert bystander.poll() is None, f"the bystander died: {bystander.returncode}"
-
-
-@contextmanager
-def _sleeper(pid: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does nothing, with a pid of our choice (pid_namespaces(7))."""
-    sleeper = subprocess.Popen(("sleep", "1000"))
-    try:
-        while pid is not None and sleeper.pid != pid:
-            sleeper.kill()
-            sleeper.wait()
-            Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
-            sleeper = subprocess.Popen(("sleep", "1000"))
-        yield sleeper
-    finally:
-        sleeper.kill()
-        sleeper.wait()
-
-
 @check(limit=90)
 def a_stopped_process_dies() -> None:
     with hog("stopped", "flat", "600") as unit:
@@ -216,10 +190,42 @@ def when_the_kernel_comes_first_it_is_counted_and_told() -> None:
 
 
 @check(limit=120)
+def who_gets_the_pid_of_a_victim_lives() -> None:
+    """One member of the group ends when asked; its pid is another's by the time of the group's SIGKILL."""
+    guard.reload(WIDE + RULES)
+    with ExitStack() as processes, hog("parent-cgroup2", "--deaf", "leak", _down_to_between(), "150") as unit:
+        member = processes.enter_context(_sleeper())
+        Path(f"/proc/{member.pid}/oom_score_adj").write_text("0")
+        Path(f"/sys/fs/cgroup{unit['ControlGroup']}/cgroup.procs").write_text(str(member.pid))
+        member.wait(60)
+        bystander = processes.enter_context(_sleeper(member.pid))
+        assert unit.alive, "too late"
+        until(lambda: not unit.alive, "its death", limit=60)
+        assert unit.ending == "killed KILL", unit.ending
+        assert bystander.poll() is None, f"the bystander died: {bystander.returncode}"
+
+
+@contextmanager
+def _sleeper(pid: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing, with a pid of our choice (pid_namespaces(7))."""
+    sleeper = subprocess.Popen(("sleep", "1000"))
+    try:
+        while pid is not None and sleeper.pid != pid:
+            sleeper.kill()
+            sleeper.wait()
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+            sleeper = subprocess.Popen(("sleep", "1000"))
+        yield sleeper
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@check(limit=120)
 def in_dry_run_nobody_dies() -> None:
-    guard.reload(DRY_RUN)
+    guard.reload(f'mode = "dry-run"\n{WIDE}{RULES}')
     kills, would_kill = counter("kills"), counter("would_kills")
-    with hog("dry", "flat", str(meminfo("MemAvailable") - 70)) as unit:
+    with hog("dry", "flat", _down_to_between()) as unit:
         until(lambda: counter("would_kills") > would_kill, "what would have been", limit=60)
         assert unit.alive, unit.ending
     assert counter("kills") == kills
@@ -227,10 +233,15 @@ def in_dry_run_nobody_dies() -> None:
 
 @check(limit=120)
 def when_all_are_protected_nobody_dies_and_it_is_told() -> None:
-    guard.reload(ALL_PROTECTED)
+    guard.reload(WIDE + ALL_PROTECTED)
     kills, holds = counter("kills"), counter("holds", reason="all_protected")
-    with hog("held", "flat", str(meminfo("MemAvailable") - 70)) as unit:
+    with hog("held", "flat", _down_to_between()) as unit:
         until(lambda: counter("holds", reason="all_protected") > holds, "the hold", limit=60)
         assert unit.alive, unit.ending
     assert counter("kills") == kills
     assert GUARD["ActiveState"] == "active"
+
+
+def _down_to_between() -> str:
+    """How much is to be taken, in MiB, to stay between the limits."""
+    return str(meminfo("MemAvailable") - BETWEEN)

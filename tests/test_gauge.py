@@ -6,19 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomguard.gauge import ARMED_PAUSE, LAST_STRAW, LONGEST_PAUSE, SECOND_STALL, Gauge, pause
 from oomguard.meminfo import Memory, Overcommit
-from oomguard.pressure import (
-    ARMED_PAUSE,
-    LONGEST_PAUSE,
-    Assessment,
-    Gauge,
-    Level,
-    Limit,
-    Limits,
-    Reason,
-    Sample,
-    pause,
-)
+from oomguard.pressure import Assessment, Level, Limit, Limits, Reason, Sample, StallOf
 from oomguard.psi import Pressure
 from oomguard.units import Amount, Percent, Seconds
 from tests.builders import (
@@ -40,12 +30,14 @@ SEVERITY = {level: number for number, level in enumerate(Level)}
 LOW, STALL, COMMIT = Reason.LOW_MEMORY, Reason.STALL, Reason.COMMIT_LIMIT
 PAGES = TOTAL // PAGE
 
+AT_ONCE = Seconds(0.0)
+"""How long a kill takes, where a test is not about that."""
 MIBS = st.integers(0, 1000)
 
 
 def read(*samples: Sample, limits: Limits = LIMITS, overcommit: Overcommit = HEURISTIC) -> Assessment:
     gauge = Gauge(limits, overcommit, PAGE)
-    return [gauge.read(one) for one in samples][-1]
+    return [gauge.read(one, AT_ONCE) for one in samples][-1]
 
 
 def read_host(host: Memory, limits: Limits = LIMITS, overcommit: Overcommit = HEURISTIC) -> Assessment:
@@ -146,8 +138,8 @@ def test_laws_of_the_assessment(
     [
         pytest.param(100, 1.99, (LOW,), TERM, id="within the budget"),
         pytest.param(100, 2.0, (LOW, STALL), TERM, id="the budget is spent"),
-        pytest.param(100, 3.9, (LOW, STALL), TERM, id="nearly twice"),
-        pytest.param(100, 4.0, (LOW, STALL), KILL, id="twice the budget"),
+        pytest.param(100, 2 * (1 + LAST_STRAW) - 0.01, (LOW, STALL), TERM, id="nearly out of patience"),
+        pytest.param(100, 2 * (1 + LAST_STRAW), (LOW, STALL), KILL, id="out of patience"),
         pytest.param(101, 4.0, (), ARMED, id="memory is not low"),
         pytest.param(900, 0.1, (), CALM, id="a tenth of a budget is twice as much"),
         pytest.param(900, 0.2, (), ARMED, id="a tenth of the budget"),
@@ -188,13 +180,103 @@ def test_thrashing_stands_in_for_low_memory(refaults: int, scans: int, reasons: 
     assert read(*stalled(2.5, memory(300), refaults=refaults, scans=scans)).reasons == reasons
 
 
-def test_restart_forgives_the_stall() -> None:
+@pytest.mark.parametrize(("takes", "stall"), [(0.0, None), (0.1, None), (0.45, 1.6), (0.95, 1.1), (60, 1.0)])
+def test_a_stall_is_ended_before_the_budget_is_spent(takes: float, stall: float | None) -> None:
+    """What the kill takes counts too, up to half of the budget, at the pace of the stall."""
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    read = (gauge.read(sample(100 + n / 16, memory(100), psi(7 + n / 16)), Seconds(takes)) for n in range(29))
+    crossed = next((found for found in read if STALL in found.reasons), None)
+    assert (crossed is None) == (stall is None)
+    assert crossed is None or crossed.figures.stall == pytest.approx(stall, abs=1 / 16)
+
+
+def test_what_the_disk_has_yet_to_write_counts_too() -> None:
+    """The bystanders wait behind it: here for a second more, at a stall of one so far."""
+    for queued, crossed in ((6000, True), (0, False)):
+        gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+        for step in range(11):
+            swap = vmstat(swapped_out=500 * step + queued, writeback=queued)
+            now = sample(100 + step / 10, memory(100), psi(7 + step / 10), swap if step else vmstat())
+            found = gauge.read(now, AT_ONCE)
+        assert (STALL in found.reasons) is crossed
+
+
+def test_a_stall_that_is_over_is_let_be() -> None:
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    low = memory(100)
+    for step in range(19):
+        gauge.read(sample(100 + step / 10, low, psi(7 + min(step, 15) / 10)), Seconds(0.5))
+    assert STALL not in gauge.read(sample(102, low, psi(8.5)), Seconds(0.5)).reasons
+
+
+def test_restart_forgives_the_stall_and_leaves_less_of_the_budget() -> None:
     gauge = Gauge(LIMITS, HEURISTIC, PAGE)
     before, after = stalled(2.5, memory(100))
-    gauge.read(before)
-    assert STALL in gauge.read(after).reasons
-    gauge.restart()
-    assert gauge.read(sample(105, memory(100), psi(9.5))).figures.stall == pytest.approx(0)
+    gauge.read(before, AT_ONCE)
+    assert STALL in gauge.read(after, AT_ONCE).reasons
+    gauge.restart(after.at)
+    first = gauge.read(sample(105, memory(100), psi(9.5)), AT_ONCE)
+    assert first.figures.stall == pytest.approx(0)
+    assert first.reasons == (LOW,)
+    assert first.figures.stall_budget == pytest.approx(SECOND_STALL * 2)
+    assert STALL in gauge.read(sample(107, memory(100), psi(9.5 + SECOND_STALL * 2)), AT_ONCE).reasons
+    later = gauge.read(sample(104 + LIMITS.stall_window, memory(100), psi(10)), AT_ONCE)
+    assert later.figures.stall_budget == pytest.approx(2)
+
+
+OF_BYSTANDERS = replace(LIMITS, stall_of=StallOf.BYSTANDERS)
+
+
+@pytest.mark.parametrize(
+    ("limits", "culprit", "after", "stall", "whose"),
+    [
+        pytest.param(OF_BYSTANDERS, "/hog", {"/hog": 3.0, "/db": 0.5}, 0.5, StallOf.BYSTANDERS, id="its own"),
+        pytest.param(OF_BYSTANDERS, "/hog", {"/hog": 0.1, "/db": 3.5}, 3.5, StallOf.BYSTANDERS, id="hers"),
+        pytest.param(
+            OF_BYSTANDERS, "/", {"/hog": 3.0, "/db": 0.5}, 3, StallOf.ANYONE, id="everybody's group"
+        ),
+        pytest.param(OF_BYSTANDERS, None, {"/hog": 3.0, "/db": 0.5}, 3, StallOf.ANYONE, id="not known"),
+        pytest.param(OF_BYSTANDERS, "/hog", {}, 3, StallOf.ANYONE, id="no groups"),
+        pytest.param(LIMITS, "/hog", {"/hog": 3.0, "/db": 0.5}, 3, StallOf.ANYONE, id="anyone's"),
+    ],
+)
+def test_whose_stall(
+    limits: Limits, culprit: str | None, after: dict[str, float], stall: float, whose: StallOf
+) -> None:
+    gauge = Gauge(limits, HEURISTIC, PAGE)
+    gauge.culprit = culprit
+    low = memory(100)
+    gauge.read(sample(100, low, psi(7), stalls=dict.fromkeys(after, 0.0)), AT_ONCE)
+    found = gauge.read(sample(104, low, psi(10), stalls=after), AT_ONCE)
+    assert found.figures.stall == pytest.approx(stall)
+    assert found.figures.stall_of is whose
+    assert (STALL in found.reasons) == (stall >= 2)
+
+
+@pytest.mark.parametrize(
+    ("free", "takes", "reasons", "level"),
+    [
+        pytest.param((900, 700, 500, 300), 0.1, (), ARMED, id="soon"),
+        pytest.param((900, 700, 500, 300), 0.22, (Reason.EXHAUSTION_FORECAST,), KILL, id="too soon"),
+        pytest.param((900, 600, 300, 290), 0.2, (), CALM, id="it has stopped"),
+        pytest.param((300, 500, 700, 900), 0.2, (), CALM, id="it comes back"),
+        pytest.param((900, 899, 898, 897), 0.2, (), CALM, id="slowly"),
+    ],
+)
+def test_forecast(free: tuple[float, ...], takes: float, reasons: tuple[Reason, ...], level: Level) -> None:
+    gauge = Gauge(replace(LIMITS, available=Limit(term=Percent(1), kill=Percent(0))), HEURISTIC, PAGE)
+    for step, mibs in enumerate(free):
+        found = gauge.read(sample(100 + step / 6, memory(mibs)), Seconds(takes))
+    assert (found.reasons, found.level) == (reasons, level)
+
+
+def test_free_swap_puts_exhaustion_off() -> None:
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    for step, mibs in enumerate((900, 700, 500, 300)):
+        host = memory(mibs, swap_total=500, swap_free=500)
+        found = gauge.read(sample(100 + step / 6, host), Seconds(0.2))
+    assert found.reasons == ()
+    assert found.figures.exhausted_in == pytest.approx(800 / 1200)
 
 
 def test_without_psi_reclaim_and_refaults_tell_the_stall() -> None:

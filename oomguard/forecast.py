@@ -1,0 +1,118 @@
+"""How fast figures move, when memory will have run out at that pace, and how long a kill takes here. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from oomguard.units import Bytes, Seconds
+
+SPAN = Seconds(0.5)
+"""What came before does not tell how fast a figure moves now."""
+LEAST = Seconds(0.1)
+"""Over less than this, a pace is noise."""
+FIRST_GUESS = Seconds(0.1)
+"""How long a kill takes, while none has been seen: exit and release of a gigabyte on common hardware."""
+LONGEST = Seconds(1.0)
+"""A victim that took its time to end by itself says nothing of how long a kill takes."""
+REMEMBERED = 4
+RECENT = Seconds(5.0)
+"""What went to swap longer ago is there."""
+
+
+class Slope:
+    """How fast a figure rises, in units a second, over the last `SPAN`."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[Seconds, float]] = deque()
+
+    def restart(self) -> None:
+        """Forget all of it."""
+        self._points.clear()
+
+    def add(self, at: Seconds, value: float) -> None:
+        """Take one more reading in; time never goes back."""
+        points = self._points
+        points.append((at, value))
+        while len(points) > 2 and points[1][0] <= at - SPAN:
+            points.popleft()
+
+    def rate(self) -> float:
+        """The rise a second; 0 while too little has been seen.
+
+        The lesser of the pace of the whole span and that of its later half: what has stopped has stopped.
+        """
+        points = self._points
+        if len(points) < 2:
+            return 0.0
+        end, last = points[-1]
+        whole = _pace(points[0], points[-1])
+        if end - points[0][0] < LEAST:
+            return 0.0
+        later = next(point for point in points if end - point[0] <= SPAN / 2 or point is points[-2])
+        late = whole if end == later[0] else (last - later[1]) / (end - later[0])
+        return min(whole, late, key=abs) if whole * late > 0 else 0.0
+
+
+class Exhaustion:
+    """When available memory and free swap will have run out together, if they fall on as they do."""
+
+    def __init__(self) -> None:
+        self._slope = Slope()
+        self._free = Bytes(0)
+
+    def add(self, at: Seconds, available: Bytes, swap_free: Bytes) -> None:
+        """Take one more sample in."""
+        self._free = Bytes(available + swap_free)
+        self._slope.add(at, self._free)
+
+    def left(self) -> Seconds | None:
+        """How long that is from the last sample on; None while they do not fall."""
+        rate = self._slope.rate()
+        return Seconds(self._free / -rate) if rate < 0 else None
+
+
+class Backlog:
+    """What is on its way into swap, and how long the disk will be busy with it.
+
+    It cannot be called back, and whoever needs a page from there waits behind it: also once the memory of a
+    victim has come back.
+    """
+
+    def __init__(self) -> None:
+        self._written = Slope()
+        self._latest: deque[tuple[Seconds, int]] = deque()
+        self._pages = 0
+
+    def add(self, at: Seconds, swapped_out: int, writeback: int) -> None:
+        """Take one more sample in: pages that were sent to swap since boot, and pages being written now."""
+        latest = self._latest
+        latest.append((at, swapped_out))
+        while len(latest) > 2 and latest[1][0] <= at - RECENT:
+            latest.popleft()
+        # Files are written as well; not more of it is swap than was sent there of late.
+        self._pages = min(writeback, swapped_out - latest[0][1])
+        self._written.add(at, swapped_out - self._pages)
+
+    def lasts(self) -> Seconds:
+        """How long that is at the disk's present pace; 0 while none is to be seen."""
+        pace = self._written.rate()
+        return Seconds(self._pages / pace) if pace > 0 else Seconds(0.0)
+
+
+class Pace:
+    """How long the guard's own kills took here, from the signal to the exit."""
+
+    def __init__(self) -> None:
+        self._latest: deque[Seconds] = deque(maxlen=REMEMBERED)
+
+    def note(self, took: Seconds) -> None:
+        """One more victim has exited."""
+        self._latest.append(min(took, LONGEST))
+
+    def takes(self) -> Seconds:
+        """How long the next one may take: as long as the slowest of the latest."""
+        return max(self._latest, default=FIRST_GUESS)
+
+
+def _pace(one: tuple[Seconds, float], other: tuple[Seconds, float]) -> float:
+    return (other[1] - one[1]) / (other[0] - one[0]) if other[0] > one[0] else 0.0

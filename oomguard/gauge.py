@@ -1,0 +1,182 @@
+"""Is memory short, and does it hurt? Samples in, an `Assessment` out; pure, time comes with the sample.
+
+A limit is crossed when
+- low_memory: MemAvailable and, where there is swap, free swap are both below their limits;
+- stall: the bystanders will have waited for memory for longer than the budget within the window by the
+  time that a kill takes, while memory is low or thrashing. With plenty of memory, pressure is some control
+  group's own limit, and nobody's to die for;
+- exhaustion_forecast: at its present pace, memory is gone before a later kill could bring some back;
+- commit_limit: under vm.overcommit_memory = 2, promises come near to what the kernel will promise.
+"""
+
+from __future__ import annotations
+
+import math
+
+from oomguard.bystanders import Bystanders
+from oomguard.forecast import Backlog, Exhaustion, Slope
+from oomguard.meminfo import Memory, Overcommit
+from oomguard.pressure import Assessment, Figures, Level, Limit, Limits, Reason, Sample, StallOf
+from oomguard.stall import StallWindow
+from oomguard.units import Bytes, Seconds, resolve
+
+ARMING_FACTOR = 2
+"""Armed within twice the limits: time enough to know the candidates before one is needed."""
+ARMING_STALL = 0.1
+"""Armed once this share of the stall budget is spent, by `some`, which contains `full`."""
+ARMING_FORECAST = 10
+"""Armed once memory lasts for less than this many times what a kill takes."""
+LAST_STRAW = 0.25
+"""Beyond the budget, this share of it is the end of patience: whoever has not ended by then is ended."""
+SECOND_STALL = 0.25
+"""What there is of the budget, for a window's length, after a stall has cost a victim its life."""
+WORST_FILL = 4 << 30
+"""Bytes a second at which one process can take memory: no sleep is longer than the way to the limit."""
+LONGEST_PAUSE = Seconds(1.0)
+ARMED_PAUSE = Seconds(0.05)
+NEVER_OVERCOMMIT = 2
+"""vm.overcommit_memory, `OVERCOMMIT_NEVER`."""
+NOWHERE = math.inf
+"""The distance from a limit that does not apply. Distances are 1 at `term`, 0 at `kill`."""
+
+
+class Gauge:
+    """Reads samples against the limits; remembers as many as the stall window needs."""
+
+    def __init__(self, limits: Limits, overcommit: Overcommit, page_size: int) -> None:
+        self.culprit: str | None = None
+        """The control group of whoever would die next, so that all others are bystanders."""
+        self._limits = limits
+        self._overcommit = overcommit
+        self._window = StallWindow(limits.stall_window, page_size)
+        self._bystanders = Bystanders(limits.stall_window)
+        self._stalling = Slope()
+        self._exhaustion = Exhaustion()
+        self._backlog = Backlog()
+        self._full_budget_at = Seconds(0.0)
+
+    def restart(self, at: Seconds) -> None:
+        """The stall's culprit has exited: what comes next is another's, and has less of the budget."""
+        self._window.restart()
+        self._bystanders.restart()
+        self._stalling.restart()
+        self._full_budget_at = Seconds(at + self._limits.stall_window)
+
+    def is_near(self, memory: Memory) -> bool:
+        """Available memory is within reach of its limit: time to know it exactly."""
+        return memory.available <= ARMING_FACTOR * resolve(self._limits.available.term, memory.total)
+
+    def read(self, sample: Sample, kill_takes: Seconds) -> Assessment:
+        """The assessment of `sample` after those before it; `kill_takes`: how long a kill takes here."""
+        memory = sample.memory
+        self._window.add(sample.at, memory, sample.pressure, sample.vmstat)
+        self._bystanders.add(sample.at, sample.stalls)
+        self._exhaustion.add(sample.at, memory.available, memory.swap_free)
+        self._backlog.add(sample.at, sample.vmstat.pswpout, sample.vmstat.writeback)
+        figures = self._figures(sample)
+        self._stalling.add(sample.at, figures.stall)
+        distances = (
+            (Reason.LOW_MEMORY, self._memory_distance(memory)),
+            (Reason.STALL, self._stall_distance(sample, figures, kill_takes)),
+            (Reason.EXHAUSTION_FORECAST, _forecast_distance(figures, kill_takes)),
+            (Reason.COMMIT_LIMIT, self._commit_distance(figures)),
+        )
+        nearest = min(distance for _, distance in distances)
+        if nearest > 1:
+            level = Level.ARMED if self._arming(sample, figures, kill_takes) else Level.CALM
+        else:
+            level = Level.TERM if nearest > 0 else Level.KILL
+        return Assessment(
+            level=level,
+            reasons=tuple(reason for reason, distance in distances if distance <= 1),
+            headroom=min(max(nearest, 0.0), 1.0),
+            figures=figures,
+        )
+
+    def _figures(self, sample: Sample) -> Figures:
+        memory, limits = sample.memory, self._limits
+        stall, stall_of = self._stall()
+        share = 1.0 if sample.at >= self._full_budget_at else SECOND_STALL
+        return Figures(
+            available=memory.available,
+            available_limit=resolve(limits.available.term, memory.total),
+            swap_free=memory.swap_free,
+            swap_limit=resolve(limits.swap_free.term, memory.swap_total),
+            stall=stall,
+            stall_of=stall_of,
+            stall_budget=Seconds(share * limits.stall_budget),
+            exhausted_in=self._exhaustion.left(),
+            committed=memory.committed,
+            commit_limit=self._commit_limit(memory),
+        )
+
+    def _memory_distance(self, memory: Memory) -> float:
+        available = _distance(memory.available, memory.total, self._limits.available)
+        if not memory.swap_total:
+            return available
+        return max(available, _distance(memory.swap_free, memory.swap_total, self._limits.swap_free))
+
+    def _stall(self) -> tuple[Seconds, StallOf]:
+        if self._limits.stall_of is StallOf.BYSTANDERS and self.culprit is not None:
+            worst = self._bystanders.worst(self.culprit)
+            if worst is not None:
+                return worst, StallOf.BYSTANDERS
+        return self._window.full(), StallOf.ANYONE
+
+    def _stall_distance(self, sample: Sample, figures: Figures, kill_takes: Seconds) -> float:
+        """At `term` the budget will be spent before it is over, if they stall on as they do until then.
+
+        That takes a kill, and then the disk has yet to write what is on its way into swap.
+        """
+        if figures.available > figures.available_limit and not self._window.thrashing(sample.memory):
+            return NOWHERE
+        budget = figures.stall_budget
+        to_come = min(kill_takes, budget / 2) + self._backlog.lasts()
+        spent = figures.stall + to_come * min(max(self._stalling.rate(), 0.0), 1.0)
+        return 1 + (budget - spent) / (LAST_STRAW * budget)
+
+    def _commit_limit(self, memory: Memory) -> Bytes:
+        """What `__vm_enough_memory()` lets an ordinary task reach; 0 where promises are not bounded."""
+        if self._overcommit.mode != NEVER_OVERCOMMIT:
+            return Bytes(0)
+        reserved = self._overcommit.admin_reserve + self._overcommit.user_reserve
+        return Bytes(max(memory.commit_limit - reserved, 0))
+
+    def _commit_distance(self, figures: Figures) -> float:
+        if not figures.commit_limit:
+            return NOWHERE
+        term = self._limits.commit.of(figures.commit_limit)
+        left = figures.commit_limit - figures.committed
+        return left / max(figures.commit_limit - term, 1)
+
+    def _arming(self, sample: Sample, figures: Figures, kill_takes: Seconds) -> bool:
+        memory, left = sample.memory, figures.exhausted_in
+        low = figures.available <= ARMING_FACTOR * figures.available_limit and (
+            not memory.swap_total or figures.swap_free <= ARMING_FACTOR * figures.swap_limit
+        )
+        near_commit = self._commit_distance(figures) <= ARMING_FACTOR
+        soon = left is not None and left <= ARMING_FORECAST * kill_takes
+        return low or near_commit or soon or self._window.some() >= ARMING_STALL * figures.stall_budget
+
+
+def pause(assessment: Assessment) -> Seconds:
+    """How long the loop may sleep: no longer than the fastest process needs to reach the limit."""
+    if assessment.level is not Level.CALM:
+        return ARMED_PAUSE
+    figures = assessment.figures
+    away = (figures.available - figures.available_limit) / WORST_FILL
+    return Seconds(min(max(away, ARMED_PAUSE), LONGEST_PAUSE))
+
+
+def _forecast_distance(figures: Figures, kill_takes: Seconds) -> float:
+    """Not before the last moment: most of what grows fast stops in time."""
+    left = figures.exhausted_in
+    return 0.0 if left is not None and left <= kill_takes + ARMED_PAUSE else NOWHERE
+
+
+def _distance(value: Bytes, total: Bytes, limit: Limit) -> float:
+    """Where `value` stands between `limit.term` (1) and `limit.kill` (0)."""
+    term, kill = resolve(limit.term, total), resolve(limit.kill, total)
+    if value <= kill:
+        return 0.0
+    return (value - kill) / (term - kill) if term > kill else NOWHERE

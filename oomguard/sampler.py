@@ -1,0 +1,43 @@
+"""One sample of the host for each poll, and no file read that cannot have changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from oomguard.meminfo import Memory
+from oomguard.pressure import Sample
+from oomguard.procfs import ProcFS
+from oomguard.psi import Pressure
+from oomguard.units import Bytes, Seconds
+
+
+class Sampler:
+    """Reads meminfo and PSI at each poll, and the rest where somebody has waited since the last one."""
+
+    def __init__(self, procfs: ProcFS) -> None:
+        self._procfs = procfs
+        self._groups = procfs.group_stalls()
+        self._stalls: dict[str, Seconds] = {}
+        self._pressure: Pressure | None = None
+        self._vmstat = procfs.vmstat()
+        procfs.per_cpu_free()
+
+    def watch(self, groups: frozenset[str]) -> None:
+        """Read the stalls of these control groups from now on, and no others."""
+        self._groups.watch(groups)
+
+    def take(self, is_near: Callable[[Memory], bool]) -> Sample:
+        """The host now; where available memory `is_near` its limit, what the CPUs keep counts as well."""
+        at = Seconds(time.monotonic())
+        memory, pressure = self._procfs.memory(), self._procfs.pressure()
+        if is_near(memory):
+            memory = replace(memory, available=Bytes(memory.available + self._procfs.per_cpu_free()))
+        if pressure is None or pressure != self._pressure:
+            # Where nobody has waited since, reclaim has done nothing that counts, and no group has waited
+            # either; and these files are the dearest.
+            self._vmstat = self._procfs.vmstat()
+            self._stalls = self._groups.read()
+        self._pressure = pressure
+        return Sample(at=at, memory=memory, pressure=pressure, vmstat=self._vmstat, stalls=self._stalls)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oomguard.procfs import ProcFS
+from oomguard.registry import Dossier, Registry
+from oomguard.rules import NO_RULE, Effect, Field, Rule, Standing, pattern
+from oomguard.units import Pid, Seconds
+from tests.processfolder import host, place
+
+PYTHON = Rule(name="python", patterns=(pattern(Field.EXE, "/usr/bin/python3.11"),), effect=Effect.NEVER)
+EXPRESSION = Rule(name="any", patterns=(pattern(Field.EXE, "re:.*"),), effect=Effect.NEVER)
+LONG_AGO, TICKS = 1000, 100
+"""When it started, in seconds since boot; clock ticks a second."""
+NOW = Seconds(50_000.0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    place(host(tmp_path), 10, started=LONG_AGO * TICKS)
+    return tmp_path
+
+
+def entered(registry: Registry, root: Path, at: Seconds = NOW) -> Dossier:
+    return registry.enter(ProcFS(root).process(Pid(10)), at)
+
+
+def test_the_same_process_keeps_its_dossier(root: Path) -> None:
+    registry = Registry(ProcFS(root), (PYTHON,), None)
+    first = entered(registry, root)
+    assert entered(registry, root, Seconds(NOW + 1)) is first
+    assert (first.seen_at, first.judged.verdict.standing) == (NOW + 1, Standing.NEVER)
+    assert registry.dossiers == {10: first}
+
+
+def test_after_an_exec_it_is_judged_anew_and_keeps_its_past(root: Path) -> None:
+    registry = Registry(ProcFS(root), (PYTHON,), None)
+    first = entered(registry, root)
+    place(root, 10, exe="/bin/x", code=4096, started=LONG_AGO * TICKS)
+    second = entered(registry, root, Seconds(NOW + 1))
+    assert second.judged.verdict == NO_RULE
+    assert second.past is first.past
+    assert (first.images, second.images, second.fingerprint) == (1, 2, None)
+
+
+def test_another_process_with_its_pid_has_no_past(root: Path) -> None:
+    registry = Registry(ProcFS(root), (PYTHON,), None)
+    first = entered(registry, root)
+    place(root, 10, exe="/bin/x", started=int(NOW) * TICKS)
+    second = entered(registry, root, Seconds(NOW + 1))
+    assert second.past is not first.past
+    assert (second.images, second.judged.growth) == (1, second.judged.process.held)
+
+
+@pytest.mark.parametrize("how", ["seen", "read"])
+def test_growth_fades_while_it_holds_the_same(root: Path, how: str) -> None:
+    place(root, 10, started=int(NOW) * TICKS)
+    registry = Registry(ProcFS(root), (), None)
+    dossier = entered(registry, root, Seconds(NOW + 1))
+    grown = []
+    for seconds in range(2, 20):
+        if how == "seen":
+            dossier.still(Seconds(NOW + seconds))
+        else:
+            entered(registry, root, Seconds(NOW + seconds))
+        grown.append(dossier.judged.growth > 0)
+    assert grown == sorted(grown, reverse=True)
+    assert (grown[0], grown[-1], dossier.seen_at) == (True, False, NOW + 19)
+
+
+def test_who_was_judged_in_haste_is_judged_in_full_once(root: Path) -> None:
+    registry = Registry(ProcFS(root), (EXPRESSION,), None)
+    dossier = entered(registry, root)
+    assert (dossier.hasty, dossier.judged.verdict.unresolved) == (True, True)
+    registry.reconsider()
+    judged = dossier.judged
+    assert (dossier.hasty, judged.verdict.standing) == (False, Standing.NEVER)
+    registry.judge_fully(dossier)
+    assert dossier.judged is judged
+
+
+def test_whose_place_cannot_be_read_stays_where_it_was(root: Path) -> None:
+    registry = Registry(ProcFS(root), (), None)
+    dossier = entered(registry, root)
+    judged = dossier.judged
+    (root / "proc/10/cgroup").write_text("nonsense\n")
+    registry.place(dossier)
+    assert dossier.judged is judged
+
+
+def test_nothing_is_kept_of_who_has_gone(root: Path) -> None:
+    registry = Registry(ProcFS(root), (), None)
+    entered(registry, root)
+    registry.forget({Pid(10), Pid(11)})
+    assert registry.dossiers == {}

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oomguard.meminfo import Memory
+from oomguard.procfs import ProcFS
+from oomguard.sampler import Sampler
+from oomguard.units import Bytes, Seconds
+from tests.builders import mib
+
+RECORDED = Path(__file__).parent / "fixtures/linux-6.18"
+STALLED = "some avg10=0.00 total={some}\nfull avg10=0.00 total=1000000\n"
+
+
+def far(_: Memory) -> bool:
+    return False
+
+
+def near(_: Memory) -> bool:
+    return True
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    shutil.copytree(RECORDED, tmp_path / "host", symlinks=True)
+    return tmp_path / "host"
+
+
+class Zoned(ProcFS):
+    """With 5 MiB in the lists of the CPUs."""
+
+    def per_cpu_free(self) -> Bytes:
+        return mib(5)
+
+
+@pytest.fixture
+def procfs(host: Path) -> Iterator[ProcFS]:
+    procfs = Zoned(host)
+    yield procfs
+    procfs.close()
+
+
+def press(host: Path, some: int) -> None:
+    (host / "proc/pressure/memory").write_text(STALLED.format(some=some))
+
+
+def test_what_the_cpus_keep_counts_near_the_limit_only(procfs: ProcFS) -> None:
+    sampler = Sampler(procfs)
+    available = sampler.take(far).memory.available
+    assert available == procfs.memory().available
+    assert sampler.take(near).memory.available == available + mib(5)
+
+
+def test_where_nobody_waited_no_more_is_read(host: Path, procfs: ProcFS) -> None:
+    (host / "sys/fs/cgroup/cgroup.controllers").touch()
+    group = host / "sys/fs/cgroup/a"
+    group.mkdir()
+    (group / "memory.pressure").write_text(STALLED.format(some=1000000))
+    press(host, 1)
+    sampler = Sampler(ProcFS(host))
+    sampler.watch(frozenset({"/a"}))
+    first = sampler.take(far)
+    assert first.stalls == {"/a": Seconds(1)}
+    vmstat = host / "proc/vmstat"
+    vmstat.write_text(vmstat.read_text().replace("\noom_kill ", "\noom_kill 7"))
+    (group / "memory.pressure").write_text(
+        STALLED.format(some=2000000).replace("total=1000000", "total=3000000")
+    )
+    again = sampler.take(far)
+    assert (again.vmstat, again.stalls) == (first.vmstat, first.stalls)
+    press(host, 2)
+    later = sampler.take(far)
+    assert later.vmstat.oom_kill != first.vmstat.oom_kill
+    assert later.stalls == {"/a": Seconds(3)}
+
+
+def test_without_psi_it_is_read_each_time(host: Path, procfs: ProcFS) -> None:
+    (host / "proc/pressure/memory").unlink()
+    sampler = Sampler(procfs)
+    first = sampler.take(far)
+    vmstat = host / "proc/vmstat"
+    vmstat.write_text(vmstat.read_text().replace("\noom_kill ", "\noom_kill 7"))
+    assert first.pressure is None
+    assert sampler.take(far).vmstat.oom_kill != first.vmstat.oom_kill
+
+
+def test_time_goes_on(procfs: ProcFS) -> None:
+    sampler = Sampler(procfs)
+    assert sampler.take(far).at <= sampler.take(far).at
