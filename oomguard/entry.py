@@ -226,6 +226,7 @@ def _figures(figures: Figures) -> Fields:
         ("OOMGUARD_STALL_OF", figures.stall_of.value),
         ("OOMGUARD_STALL_BUDGET_SECONDS", f"{figures.stall_budget:.3f}"),
         ("OOMGUARD_EXHAUSTED_IN_SECONDS", "" if left is None else f"{left:.3f}"),
+        ("OOMGUARD_BACKLOG_SECONDS", f"{figures.backlog:.3f}"),
         ("OOMGUARD_COMMITTED_BYTES", str(figures.committed)),
         ("OOMGUARD_COMMIT_LIMIT_BYTES", str(figures.commit_limit)),
     )

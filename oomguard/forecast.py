@@ -15,6 +15,8 @@ FIRST_GUESS = Seconds(0.1)
 LONGEST = Seconds(1.0)
 """A victim that took its time to end by itself says nothing of how long a kill takes."""
 REMEMBERED = 4
+STILL_SENT = 0.1
+"""More than this share of what the disk writes, sent anew, keeps it from draining."""
 RECENT = Seconds(5.0)
 """What went to swap longer ago is there."""
 
@@ -79,6 +81,7 @@ class Backlog:
     """
 
     def __init__(self) -> None:
+        self._sent = Slope()
         self._written = Slope()
         self._latest: deque[tuple[Seconds, int]] = deque()
         self._pages = 0
@@ -91,12 +94,17 @@ class Backlog:
             latest.popleft()
         # Files are written as well; not more of it is swap than was sent there of late.
         self._pages = min(writeback, swapped_out - latest[0][1])
+        self._sent.add(at, swapped_out)
         self._written.add(at, swapped_out - self._pages)
 
     def lasts(self) -> Seconds:
         """How long that is at the disk's present pace; 0 while none is to be seen."""
         pace = self._written.rate()
         return Seconds(self._pages / pace) if pace > 0 else Seconds(0.0)
+
+    def drains(self) -> bool:
+        """Next to nothing is added to it any more: the disk alone is what it takes."""
+        return self._sent.rate() <= STILL_SENT * self._written.rate()
 
 
 class Pace:

@@ -106,6 +106,7 @@ class Gauge:
             stall_of=stall_of,
             stall_budget=Seconds(share * limits.stall_budget),
             exhausted_in=self._exhaustion.left(),
+            backlog=self._backlog.lasts() if self._backlog.drains() else Seconds(0.0),
             committed=memory.committed,
             commit_limit=self._commit_limit(memory),
         )
@@ -126,13 +127,17 @@ class Gauge:
     def _stall_distance(self, sample: Sample, figures: Figures, kill_takes: Seconds) -> float:
         """At `term` the budget will be spent before it is over, if they stall on as they do until then.
 
-        That takes a kill, and then the disk has yet to write what is on its way into swap.
+        That takes a kill, and then the disk has yet to write what is on its way into swap. A stall that is
+        over is let be, however long it was.
         """
+        pace = min(self._stalling.rate(), 1.0)
+        if pace <= 0:
+            return NOWHERE
         if figures.available > figures.available_limit and not self._window.thrashing(sample.memory):
             return NOWHERE
         budget = figures.stall_budget
         to_come = min(kill_takes, budget / 2) + self._backlog.lasts()
-        spent = figures.stall + to_come * min(max(self._stalling.rate(), 0.0), 1.0)
+        spent = figures.stall + to_come * pace
         return 1 + (budget - spent) / (LAST_STRAW * budget)
 
     def _commit_limit(self, memory: Memory) -> Bytes:

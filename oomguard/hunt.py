@@ -31,7 +31,7 @@ from oomguard.forecast import Pace
 from oomguard.holders import Held, holders, is_elsewhere, swapped
 from oomguard.kill import Actor, Delivery
 from oomguard.meminfo import Holdings
-from oomguard.plan import PATIENCE, Doubt, Hold, HoldReason, Kill, decide, disappointed_by
+from oomguard.plan import PATIENCE, Doubt, Hold, HoldReason, Kill, decide, disappointed_by, spared_grows
 from oomguard.pressure import Assessment, Reason, Sample
 from oomguard.process import Key
 from oomguard.ranking import Exempt, Judged, Ranking, committed
@@ -122,7 +122,7 @@ class Hunt:
         """Go the whole way from the look to the plan once, so that nothing is left to load or to grow."""
         for _ in range(LOOKS_HELD):
             machine, found = self._look(sample, assessment.reasons)
-            decide(found, assessment, self._scope, machine, self._doubt(self._who_holds(found)))
+            decide(found, assessment, self._scope, machine, self._doubt(self._who_holds(found), found))
 
     def relax(self, sample: Sample) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
@@ -142,7 +142,7 @@ class Hunt:
             return
         machine, found = self._look(sample, assessment.reasons)
         held = self._who_holds(found)
-        plan = decide(found, assessment, self._scope, machine, self._doubt(held))
+        plan = decide(found, assessment, self._scope, machine, self._doubt(held, found))
         match plan:
             case Kill():
                 latest, now = read()
@@ -198,10 +198,12 @@ class Hunt:
         swap = swapped(one.process for one in found.everybody)
         return holders(self._holdings(), Bytes(swap * self._machine.page_size))
 
-    def _doubt(self, held: Held) -> Doubt:
+    def _doubt(self, held: Held, found: Ranking) -> Doubt:
         if self._disappointment >= PATIENCE:
             return Doubt.DISAPPOINTED
-        return Doubt.ELSEWHERE if is_elsewhere(held) else Doubt.NONE
+        if is_elsewhere(held):
+            return Doubt.ELSEWHERE
+        return Doubt.SPARED_GROWS if spared_grows(found) else Doubt.NONE
 
     def _kill(self, kill: Kill, since: Seconds, latest: Sample, machine: Machine) -> None:
         self._held.clear()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
+from typing import assert_never
 
 from oomguard import badness
 from oomguard.badness import Machine
@@ -15,7 +16,7 @@ from oomguard.process import Process
 from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess, spared_by_kernel
 from oomguard.rules import Scope
 from oomguard.scope import reach
-from oomguard.units import MIB, Bytes, Pages
+from oomguard.units import MIB, Bytes, Pages, Seconds
 
 RUNNERS_UP = 5
 LEAST_SHARE, LEAST_GAIN = 0.01, Bytes(32 * MIB)
@@ -25,6 +26,8 @@ IN_VAIN, NOT_ENOUGH = 4, 1
 """What deaths take of the patience: three that brought nothing back, or a dozen that were not enough."""
 HOPEFUL_SHARE, HOPEFUL_GAIN = 0.05, Bytes(1024 * MIB)
 """The same while it is in doubt whether a death helps; then it must also end the shortage alone."""
+HELPLESS = Seconds(0.5)
+"""A backlog of swap that drains for longer than this is what a stall is about."""
 TRIES = 8
 """Who is not worth it alone may be with those that die along: so many are looked at."""
 
@@ -35,6 +38,8 @@ class Doubt(StrEnum):
     NONE = "none"
     ELSEWHERE = "elsewhere"
     """Most of the memory is held by nobody's private pages: a tmpfs, the kernel, huge pages."""
+    SPARED_GROWS = "spared_grows"
+    """Who grows most is spared, and would soon have taken what a death brings."""
     DISAPPOINTED = "disappointed"
     """The deaths so far brought too little back: their `disappointed_by` adds up to `PATIENCE`."""
 
@@ -49,7 +54,11 @@ class HoldReason(StrEnum):
     NOTHING_TO_GAIN = "nothing_to_gain"
     """Nobody left holds enough memory for a kill to help."""
     FUTILE = "futile"
-    """Kills did not bring memory back: something else holds it."""
+    """Killing does not bring memory back: something else holds it."""
+    CULPRIT_SPARED = "culprit_spared"
+    """Who takes the memory is spared, and the others hold too little of it."""
+    BACKLOG = "backlog"
+    """The stall is that of a disk which writes what was swapped out: no death shortens that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,8 @@ Plan = Kill | Hold
 
 def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Machine, doubt: Doubt) -> Plan:
     """The plan for a crossed limit: the first candidate whose death frees enough, and what dies with it."""
+    if assessment.reasons == (Reason.STALL,) and assessment.figures.backlog > HELPLESS:
+        return Hold(why=HoldReason.BACKLOG, spared=ranking.spared, assessment=assessment)
     least = _least(assessment, machine, doubt)
 
     def gained(members: Iterable[Judged]) -> int:
@@ -155,7 +166,24 @@ def _why_nobody(ranking: Ranking, is_worth_it: Callable[[Judged], bool], doubt: 
         return HoldReason.UNRESOLVED
     if not ranking.candidates or (reasons and doubt is Doubt.NONE):
         return HoldReason.ALL_PROTECTED
-    return HoldReason.NOTHING_TO_GAIN if doubt is Doubt.NONE else HoldReason.FUTILE
+    match doubt:
+        case Doubt.NONE:
+            return HoldReason.NOTHING_TO_GAIN
+        case Doubt.SPARED_GROWS:
+            return HoldReason.CULPRIT_SPARED
+        case Doubt.ELSEWHERE | Doubt.DISAPPOINTED:
+            return HoldReason.FUTILE
+        case _:
+            assert_never(doubt)
+
+
+def spared_grows(ranking: Ranking) -> bool:
+    """Whether those who may not die have gained more of late than those who may.
+
+    Who was passed over is as good as dead, or hangs and gains no more.
+    """
+    spared = sum(one.judged.growth for one in ranking.spared if one.why is not Spared.PASSED_OVER)
+    return spared > sum(one.judged.growth for one in ranking.candidates)
 
 
 def gain(process: Process, assessment: Assessment, machine: Machine) -> Bytes:

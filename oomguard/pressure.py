@@ -97,6 +97,8 @@ class Figures:
     """What of the budget there is: less than the operator's while an earlier stall is still in the window."""
     exhausted_in: Seconds | None
     """When memory and swap will have run out at their present pace; None while they do not fall."""
+    backlog: Seconds
+    """How long the disk has yet to write what was swapped out; 0 while more is being sent there."""
     committed: Bytes
     commit_limit: Bytes
 

@@ -100,7 +100,7 @@ _REASONS = tuple(Reason)
 _WHOSE = tuple(StallOf)
 _LARGEST = (1 << 63) - 1
 
-STATE = Struct("=qd3BH4qdB2d2q5qdq5d2?2q")
+STATE = Struct("=qd3BH4qdB3d2q5qdq5d2?2q")
 SAMPLE = Struct("=d12q?2d11q")
 
 
@@ -122,6 +122,7 @@ def pack_state(state: State) -> bytes:
         _WHOSE.index(figures.stall_of),
         figures.stall_budget,
         nan if figures.exhausted_in is None else figures.exhausted_in,
+        figures.backlog,
         _word(figures.committed),
         _word(figures.commit_limit),
         thresholds.available_term,
@@ -147,7 +148,7 @@ def unpack_state(data: bytes) -> State:
     """What `pack_state` packed. Raises `ValueError` for a word that no enumeration has."""
     pid, started, mode, phase, level, reasons, *rest = STATE.unpack(data)
     available, available_limit, swap_free, swap_limit, stall, whose, budget, exhausted_in, *rest = rest
-    committed, commit_limit, *rest = rest
+    backlog, committed, commit_limit, *rest = rest
     available_term, available_kill, swap_term, swap_kill, commit_term, window, *rest = rest
     polls, polled, polled_at, poll_took, pause, configured, config_ok, psi, candidates, spared = rest
     words = ((mode, _MODES), (phase, _PHASES), (level, _LEVELS), (whose, _WHOSE))
@@ -169,6 +170,7 @@ def unpack_state(data: bytes) -> State:
             stall_of=_WHOSE[whose],
             stall_budget=budget,
             exhausted_in=None if isnan(exhausted_in) else exhausted_in,
+            backlog=backlog,
             committed=committed,
             commit_limit=commit_limit,
         ),

@@ -44,6 +44,8 @@ HOLDS = {
     HoldReason.UNRESOLVED: "those who are left may be protected by a name that could not be read yet",
     HoldReason.NOTHING_TO_GAIN: "nobody who is left holds enough memory for it to help",
     HoldReason.FUTILE: "killing does not help",
+    HoldReason.CULPRIT_SPARED: "who takes the memory is spared, and the others hold too little of it",
+    HoldReason.BACKLOG: "the disk is writing what was swapped out, and no death shortens that",
 }
 
 HELD_ELSEWHERE = frozenset((HoldReason.NOTHING_TO_GAIN, HoldReason.FUTILE))

@@ -230,6 +230,7 @@ def assessment(
             stall_of=StallOf.ANYONE,
             stall_budget=Seconds(2.0),
             exhausted_in=None,
+            backlog=Seconds(0.0),
             committed=mib(committed),
             commit_limit=mib(commit_limit),
         ),

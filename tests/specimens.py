@@ -40,6 +40,7 @@ FIGURES = Figures(
     stall_of=StallOf.BYSTANDERS,
     stall_budget=Seconds(2.0),
     exhausted_in=Seconds(1.5),
+    backlog=Seconds(0.5),
     committed=Bytes(3000 * MIB),
     commit_limit=Bytes(4000 * MIB),
 )

@@ -40,6 +40,7 @@ def figures() -> Figures:
         stall_of=StallOf.BYSTANDERS,
         stall_budget=Seconds(2),
         exhausted_in=Seconds(1.5),
+        backlog=Seconds(0.5),
         committed=Bytes(700 * MIB),
         commit_limit=Bytes(800 * MIB),
     )
@@ -143,6 +144,7 @@ def state(
             stall_of=StallOf.BYSTANDERS,
             stall_budget=Seconds(2),
             exhausted_in=Seconds(1.5),
+            backlog=Seconds(0.5),
             committed=none,
             commit_limit=none,
         ),

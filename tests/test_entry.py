@@ -97,6 +97,7 @@ def test_a_kill_has_all_its_figures() -> None:
         ("OOMGUARD_STALL_OF", "bystanders"),
         ("OOMGUARD_STALL_BUDGET_SECONDS", "2.000"),
         ("OOMGUARD_EXHAUSTED_IN_SECONDS", "1.500"),
+        ("OOMGUARD_BACKLOG_SECONDS", "0.500"),
         ("OOMGUARD_COMMITTED_BYTES", "734003200"),
         ("OOMGUARD_COMMIT_LIMIT_BYTES", "838860800"),
     )

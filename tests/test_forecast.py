@@ -103,6 +103,24 @@ def test_backlog(readings: list[tuple[float, int, int]], lasts: float) -> None:
     assert found.lasts() == pytest.approx(lasts)
 
 
+@pytest.mark.parametrize(
+    ("readings", "drains"),
+    [
+        pytest.param([(0, 0, 0), (0.2, 300, 200), (0.4, 600, 400)], False, id="it piles up"),
+        pytest.param(
+            [(0, 0, 0), (0.2, 900, 900), (0.4, 900, 600), (0.8, 900, 300)], True, id="no more is sent"
+        ),
+        pytest.param([(0, 0, 0), (0.2, 100, 0), (0.4, 200, 0)], False, id="the disk keeps up"),
+        pytest.param([(0, 0, 0), (0.2, 0, 0)], True, id="nothing at all"),
+    ],
+)
+def test_drains(readings: list[tuple[float, int, int]], drains: bool) -> None:
+    found = Backlog()
+    for at, swapped_out, writeback in readings:
+        found.add(Seconds(at), swapped_out, writeback)
+    assert found.drains() is drains
+
+
 def test_pace_is_that_of_the_slowest_of_the_latest() -> None:
     pace = Pace()
     assert pace.takes() == FIRST_GUESS

@@ -201,6 +201,15 @@ def test_what_the_disk_has_yet_to_write_counts_too() -> None:
         assert (STALL in found.reasons) is crossed
 
 
+@pytest.mark.parametrize(("sent", "backlog"), [(0, 5.0), (500, 0.0)])
+def test_the_backlog_shows_once_nothing_is_added_to_it(sent: int, backlog: float) -> None:
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    for step in range(11):
+        swap = vmstat(swapped_out=(9000 if step else 0) + sent * step, writeback=max(9000 - 400 * step, 0))
+        found = gauge.read(sample(100 + step / 10, memory(100), psi(7 + step / 10), swap), AT_ONCE)
+    assert found.figures.backlog == pytest.approx(5000 / 4000 if backlog else 0.0)
+
+
 def test_a_stall_that_is_over_is_let_be() -> None:
     gauge = Gauge(LIMITS, HEURISTIC, PAGE)
     low = memory(100)

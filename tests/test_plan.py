@@ -23,6 +23,7 @@ from oomguard.plan import (
     decide,
     disappointed_by,
     gain,
+    spared_grows,
 )
 from oomguard.pressure import Assessment, Level, Reason
 from oomguard.process import MemoryUse, Process
@@ -147,6 +148,9 @@ def test_whom(everybody: tuple[Judged, ...], pids: list[int]) -> None:
             HoldReason.FUTILE,
             id="whoever is protected is not what is wrong",
         ),
+        pytest.param(
+            (judged(process(10, 4)),), Doubt.SPARED_GROWS, HoldReason.CULPRIT_SPARED, id="the culprit"
+        ),
     ],
 )
 def test_hold(everybody: tuple[Judged, ...], doubt: Doubt, why: HoldReason) -> None:
@@ -212,6 +216,47 @@ def test_only_the_first_few_of_the_small_are_asked_who_dies_along() -> None:
     assert killed(plan(*small[1:], *tree, scope=Scope.TREE)) == [10, 12, 11]
     big = judged(process(50, 9), verdict(LAST))
     assert killed(plan(*small, *tree, big, scope=Scope.TREE)) == [50]
+
+
+@pytest.mark.parametrize(
+    ("at", "backlog", "held_for_it"),
+    [
+        pytest.param(STALL, 0.6, True, id="a stall, and the disk drains"),
+        pytest.param(STALL, 0.4, False, id="not for long"),
+        pytest.param(
+            assessment(Reason.STALL, Reason.LOW_MEMORY), 9, False, id="memory and swap are low as well"
+        ),
+        pytest.param(LOW, 9, False, id="no stall"),
+    ],
+)
+def test_a_backlog_of_swap_is_nobody_s_to_die_for(at: Assessment, backlog: float, held_for_it: bool) -> None:
+    at = replace(at, figures=replace(at.figures, backlog=Seconds(backlog)))
+    found = plan(judged(process(10)), at=at)
+    assert isinstance(found, Hold) is held_for_it
+    assert not held_for_it or held(found) is HoldReason.BACKLOG
+
+
+@pytest.mark.parametrize(
+    ("everybody", "grows"),
+    [
+        pytest.param((), False, id="nobody"),
+        pytest.param(
+            (judged(process(10), growth=3), judged(process(11), growth=2)), False, id="nobody spared"
+        ),
+        pytest.param(
+            (judged(process(10), verdict(NEVER), growth=3), judged(process(11), growth=2)), True, id="more"
+        ),
+        pytest.param(
+            (judged(process(10), verdict(NEVER), growth=2), judged(process(11), growth=2)),
+            False,
+            id="as much",
+        ),
+        pytest.param((judged(process(3), growth=9), judged(process(11), growth=2)), False, id="passed over"),
+    ],
+)
+def test_who_is_spared_grows_more(everybody: tuple[Judged, ...], grows: bool) -> None:
+    passed = Exempt(own=frozenset(), passed_over=frozenset({process(3).key}))
+    assert spared_grows(ranked(*everybody, exempt=passed)) is grows
 
 
 def test_a_rule_s_scope_beats_the_general_one() -> None:

@@ -311,6 +311,7 @@ def published(pid: Pid, polled_at: float) -> State:
         stall_of=StallOf.BYSTANDERS,
         stall_budget=Seconds(1.0),
         exhausted_in=Seconds(1.5),
+        backlog=Seconds(0.5),
         committed=Bytes(0),
         commit_limit=Bytes(0),
     )
