@@ -1,34 +1,57 @@
-"""What a look at everybody costs in CPU, the more processes there are, as a Markdown table.
+"""From the crossed limit to the signal, in CPU, the more processes there are, as a Markdown table.
 
     .venv/bin/python -m bench.scan [PROCESSES...]
 
-Has so many children asleep (100, 1,000 and 10,000 unless told), each with some hundred KiB of memory, and
-reads them as the guard does: all of them, and those who are likely to matter. Its children end with it.
+Has so many children asleep (100, 1,000 and 10,000 unless told), each with some hundred KiB of memory, and one
+that is worth a signal; then goes from the crossed limit to the signal as the guard does by its defaults, but
+for the signal itself. Where earlyoom is installed, a scan of its is measured beside it, in a dry run. The
+children end with this process.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from shutil import which
 
-from oomguard import badness, ranking
-from oomguard.badness import Policy
-from oomguard.census import FRESH, Census
+import psutil
+
+from oomguard.census import Census
+from oomguard.config import DEFAULTS
+from oomguard.episode import Sent
+from oomguard.event import Mode
+from oomguard.gauge import ARMED_PAUSE, Gauge
+from oomguard.growth import SHORT
+from oomguard.hunt import WATCH_EVERY, Hunt
+from oomguard.kill import Delivery
+from oomguard.plan import LEAST_GAIN, Kill
+from oomguard.pressure import Assessment, Limit, Sample
+from oomguard.process import Key
 from oomguard.procfs import ProcFS
-from oomguard.ranking import Exempt, Judged
-from oomguard.units import Pid
+from oomguard.sampler import Sampler
+from oomguard.units import Percent, Pid, Seconds
 
 CROWDS = (100, 1_000, 10_000)
 ROUNDS = 9
-POLL = 0.05
-"""Seconds between two polls while armed."""
 MILLISECOND = 1e-3
-NOBODY = Exempt(own=frozenset(), passed_over=frozenset())
+NEWS = Seconds(SHORT + 2.0)
+"""How long it is remarkable that somebody has started."""
+ARMED = Seconds(1.4 * WATCH_EVERY)
+"""From one crossing to the next: so each comes at another time after a look at everybody."""
+SCANS = Seconds(10.0)
+"""How long earlyoom is watched."""
+EARLYOOM = ("earlyoom", "--dryrun", "-m", "99,98", "-s", "99,98", "-r", "0")
+"""It would kill all the time, and with `--dryrun` kills nobody."""
+SCANNED = "low memory! at or below"
+ALWAYS = Limit(term=Percent(100.0), kill=Percent(0.0))
+"""A limit that is always crossed."""
 
 
 class Children(ProcFS):
@@ -43,6 +66,84 @@ class Children(ProcFS):
         return [pid for pid in super().pids() if pid in self._ours]
 
 
+class Stopwatch:
+    """An actor that notes when it is told to signal, and says that the victim has vanished."""
+
+    mode = Mode.DRY_RUN
+    fds: tuple[int, ...] = ()
+
+    def __init__(self) -> None:
+        self.began = 0.0
+        self.took: list[float] = []
+
+    def signal(self, _kill: Kill, _sent: Sent) -> Delivery:
+        """Note how long it took to come here."""
+        self.took.append(time.process_time() - self.began)
+        return Delivery.VANISHED
+
+    def gone(self) -> bool:
+        """It never was there."""
+        return True
+
+    def stand_down(self) -> None:
+        """There is nothing to let go of."""
+
+    def world(self, sample: Sample) -> Sample:
+        """As it is."""
+        return sample
+
+    def pretended(self) -> frozenset[Key]:
+        """Nobody: each crossing is like the first."""
+        return frozenset()
+
+
+class Scene:
+    """The guard, armed, among so many children."""
+
+    def __init__(self, pids: frozenset[Pid]) -> None:
+        procfs = Children(pids)
+        limits = replace(DEFAULTS.limits, available=ALWAYS, swap_free=ALWAYS)
+        self._stopwatch = Stopwatch()
+        self._sampler = Sampler(procfs)
+        self._gauge = Gauge(limits, procfs.overcommit(), procfs.machine().page_size)
+        self._hunt = Hunt(
+            policy=DEFAULTS.policy,
+            scope=DEFAULTS.scope,
+            grace=DEFAULTS.grace,
+            storm=DEFAULTS.storm,
+            census=Census(procfs, (), None),
+            actor=self._stopwatch,
+            machine=procfs.machine(),
+            own=frozenset,
+            holdings=procfs.holdings,
+        )
+        self._hunt.rehearse(*self._read())
+
+    def arm(self, length: Seconds) -> float:
+        """Be armed for so long; gives its share of a CPU."""
+        spent, began = 0.0, time.monotonic()
+        while time.monotonic() < began + length:
+            time.sleep(ARMED_PAUSE)
+            before = time.process_time()
+            self._hunt.watch(self._sampler.take(self._gauge.is_near))
+            spent += time.process_time() - before
+        return spent / (time.monotonic() - began)
+
+    def cross(self) -> float:
+        """Seconds of CPU from the sample that crosses the limit to the signal."""
+        self._stopwatch.took.clear()
+        self._stopwatch.began = time.process_time()
+        self._hunt.act(*self._read(), self._read)
+        self._hunt.events.clear()
+        if not self._stopwatch.took:
+            sys.exit("nobody here is worth a signal: most of the memory in use is not that of processes")
+        return self._stopwatch.took[0]
+
+    def _read(self) -> tuple[Sample, Assessment]:
+        sample = self._sampler.take(self._gauge.is_near)
+        return sample, self._gauge.read(sample, self._hunt.kill_takes)
+
+
 def main() -> None:
     """Measure, and print the table."""
     # As the guard does.
@@ -51,62 +152,47 @@ def main() -> None:
     measured = {size: measure(size) for size in crowds}
     first = measured[crowds[0]]
     columns = "".join(f" {size:,} | ratio |" for size in crowds)
-    sys.stdout.write(f"CPU in ms, the median of {ROUNDS}\n\n| |{columns}\n|---|{'---|---|' * len(crowds)}\n")
+    sys.stdout.write(f"CPU in ms, the best of {ROUNDS}\n\n| |{columns}\n|---|{'---|---|' * len(crowds)}\n")
     for step in first:
         cells = "".join(f" {of[step]:.2f} | {of[step] / first[step]:.1f} |" for of in measured.values())
         sys.stdout.write(f"| {step} |{cells}\n")
 
 
 def measure(size: int) -> dict[str, float]:
-    """Milliseconds of each step with `size` processes."""
+    """Milliseconds of each step with `size` processes; the best, as other load only adds to it."""
     with asleep(size) as pids:
-        procfs = Children(pids)
-        machine = procfs.machine()
-        census = Census(procfs, (), None)
-        census.take()
-
-        def kernel(judged: Judged) -> int:
-            return badness.kernel(judged.process, machine)
-
-        def near() -> tuple[Judged, ...]:
-            return census.take_likely(kernel)
-
-        def rank(everybody: tuple[Judged, ...]) -> object:
-            measure = ranking.score(Policy.KERNEL, (), everybody, machine)
-            return ranking.rank(everybody, measure, machine, NOBODY)
-
+        scene = Scene(pids)
+        swarming = min(_rounds(scene, 3))
+        share = scene.arm(NEWS)
         steps = {
-            "listing /proc": cpu(procfs.pids),
-            "everybody": cpu(census.take),
-            "everybody, ranked": cpu(lambda: rank(census.take())),
+            "from the crossed limit to the signal": min(_rounds(scene, ROUNDS)),
+            "the same, where all have just started": swarming,
+            "armed, of a second": share,
         }
-        polls = follow_all_around(census)
-        steps["who is likely to matter"] = cpu(near)
-        steps["who is likely to matter, ranked"] = cpu(lambda: rank(near()))
-        steps["one poll's following, of each 50 ms"] = statistics.median(polls)
-        time.sleep(FRESH + 1)
-        steps["who is likely to matter, after calm"] = cpu(near, rounds=1)
-    return steps
+        if which(EARLYOOM[0]):
+            steps["a scan of earlyoom's"] = earlyoom()
+        return {step: taken / MILLISECOND for step, taken in steps.items()}
 
 
-def follow_all_around(census: Census) -> list[float]:
-    """Follow as while armed, long enough for everybody's turn; gives what each poll cost, in ms."""
-    spent = []
-    until = time.monotonic() + FRESH - 1
-    while time.monotonic() < until:
-        time.sleep(POLL)
-        spent.append(cpu(census.follow, rounds=1))
-    return spent
-
-
-def cpu(step: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Milliseconds of CPU that `step` takes: the median."""
-    taken = []
+def _rounds(scene: Scene, rounds: int) -> Iterator[float]:
     for _ in range(rounds):
-        began = time.process_time()
-        step()
-        taken.append(time.process_time() - began)
-    return statistics.median(taken) / MILLISECOND
+        scene.arm(ARMED)
+        yield scene.cross()
+
+
+def earlyoom() -> float:
+    """Seconds of CPU that one of its scans takes, in a dry run."""
+    with (
+        tempfile.TemporaryFile("w+") as told,
+        subprocess.Popen(EARLYOOM, stdout=told, stderr=told) as scanner,  # noqa: S603  # nothing of anybody else's
+    ):
+        time.sleep(SCANS)
+        spent = psutil.Process(scanner.pid).cpu_times()
+        scanner.terminate()
+        scanner.wait()
+        told.seek(0)
+        scans = told.read().count(SCANNED)
+    return float(spent.user + spent.system) / max(scans, 1)
 
 
 @contextmanager
@@ -115,10 +201,11 @@ def asleep(size: int) -> Iterator[frozenset[Pid]]:
     ours, theirs = os.pipe()
     pids: list[Pid] = []
     try:
-        for _ in range(size):
+        for number in range(size):
             pid = os.fork()
             if pid == 0:
                 os.close(theirs)
+                _held = bytearray(0 if number else 2 * LEAST_GAIN)
                 os.read(ours, 1)
                 os._exit(0)
             pids.append(Pid(pid))

@@ -7,10 +7,11 @@ from collections import Counter
 from oomguard import badness
 from oomguard.badness import Machine, Policy
 from oomguard.episode import Finish, Sent
-from oomguard.event import Ended, Holding, Killing, Mode, Person
+from oomguard.event import Ended, Holding, Killing, Mode, Person, Storming
 from oomguard.holders import Held
 from oomguard.plan import Hold, Kill
 from oomguard.ranking import Judged, Spared, SparedProcess
+from oomguard.storm import Storm
 from oomguard.units import Bytes, Points, Seconds
 
 BIGGEST = 3
@@ -58,6 +59,23 @@ def holding(hold: Hold, machine: Machine, held: Held) -> Holding:
         biggest=tuple(_by_kernel(one.judged, machine) for one in biggest),
         held=held[:BIGGEST],
         figures=hold.assessment.figures,
+    )
+
+
+def storming(storm: Storm, victim: Person, mode: Mode) -> Storming:
+    """What to tell of a storm of which `victim` is the latest."""
+    origin = storm.origin
+    return Storming(
+        mode=mode,
+        action=storm.action,
+        obstacle=storm.obstacle,
+        unit=origin.unit,
+        cgroup=origin.cgroup,
+        parent=None if origin.parent is None else origin.parent.pid,
+        comm=victim.comm,
+        uid=victim.uid,
+        kills=storm.kills,
+        within=storm.within,
     )
 
 

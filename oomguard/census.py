@@ -7,14 +7,16 @@ limit only those are read anew who are likely to matter, and newcomers.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import nlargest
 from operator import attrgetter
 from typing import TypeVar
 
 from oomguard.badness import OOM_SCORE_ADJ_MIN
 from oomguard.errors import Gone
+from oomguard.ladder import GROWING, WORST
 from oomguard.process import Process
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
@@ -42,12 +44,12 @@ LISTING_SHARE = 0.03
 """Of a CPU, and of that: for listing /proc, which is all that finds newcomers."""
 MOST_AT_ONCE = Seconds(0.02)
 """Following never takes longer than this within one poll."""
+NO_TURNS = Seconds(math.inf)
+"""When the turns began that nobody has had yet."""
 OTHERS = 256
 """While armed the worst are looked at once more after so many others."""
-WORST, GROWING = 32, 8
-"""Who is likely to matter: so many of the worst, and of those who have grown most."""
 FRESH = Seconds(5.0)
-"""At the limit, who was not looked at for longer is looked at again."""
+"""At the limit, who was not looked at for longer is looked at again, unless everybody is followed in turn."""
 
 
 class Census:
@@ -56,10 +58,13 @@ class Census:
     def __init__(self, procfs: ProcFS, rules: tuple[Rule, ...], resolver: Resolver | None) -> None:
         self._procfs = procfs
         self._registry = Registry(procfs, rules, resolver)
+        self._last_pid: Pid | None = None
+        self._listed_at = Seconds(0.0)
         self._ahead: list[Pid] = []
         self._next_round = 0.0
         self._spent = 0.0
         self._following: list[Pid] = []
+        self._turns_began = self._turns_before = NO_TURNS
         self._followed_at = _uptime()
         self._credit = 0.0
         self._next_listing = 0.0
@@ -70,23 +75,24 @@ class Census:
         found = (self._read(pid, at) for pid in self._procfs.pids())
         return tuple(dossier.judged for dossier in found if dossier is not None)
 
-    def take_likely(self, worth: Callable[[Judged], int]) -> tuple[Judged, ...]:
+    def known(self) -> dict[Pid, Judged]:
+        """Everybody as they were last read."""
+        return {pid: dossier.judged for pid, dossier in self._registry.dossiers.items()}
+
+    def take_likely(self, likely: Iterable[Pid]) -> dict[Pid, Judged]:
         """Everybody, with figures as of now where they are likely to matter. Safe in the kill path.
 
-        Read anew are those of most `worth` and those who have grown most; newcomers, and whoever has changed
-        but was not looked at for `FRESH`. The others are as they were last read. A pid that changed hands
-        since then is shown with who had it before: `confirms` knows.
+        Read anew are the `likely`; newcomers, and whoever has changed but was not looked at for long. The
+        others are as they were last read: they may have gone since, and their pids have changed hands.
+        `confirms` knows.
         """
         at = _uptime()
-        pids = self._procfs.pids()
-        dossiers = self._registry.dossiers
-        for pid in pids:
-            dossier = dossiers.get(pid)
-            if dossier is None or at - dossier.seen_at > FRESH:
-                self._look(pid, at)
-        for pid in self._likely(worth):
+        newcomers = self._newcomers() if self._may_have_newcomers(at) else []
+        for pid in self._overdue(at) + newcomers:
+            self._look(pid, at)
+        for pid in likely:
             self._read(pid, at)
-        return tuple(dossiers[pid].judged for pid in pids if pid in dossiers)
+        return self.known()
 
     def confirms(self, process: Process) -> bool:
         """Whether this may still die: the same process, and where it runs another program, judged anew."""
@@ -124,14 +130,18 @@ class Census:
         """Look at newcomers and at the next few others, the worst more often: for each poll while armed."""
         began = _uptime()
         # What was taken beyond the share is paid back before anybody is looked at again.
+        if not self._is_followed(began):
+            self._turns_before = self._turns_began = NO_TURNS
+            self._following.clear()
         self._credit = min(self._credit + (began - self._followed_at) * WATCH_SHARE, MOST_AT_ONCE)
         self._followed_at = began
         if self._credit <= 0:
             return
         if not self._following:
             self._following = self._turns()
+            self._turns_before, self._turns_began = self._turns_began, began
         if began >= self._next_listing:
-            self._following += self._newcomers()
+            self._following += self._newcomers()[:SLICE]
             self._next_listing = began + (_uptime() - began) / LISTING_SHARE
         while self._following and _uptime() - began < self._credit:
             self._look(self._following.pop(), began)
@@ -149,27 +159,47 @@ class Census:
 
     def _present(self) -> list[Pid]:
         """Everybody who is there now; of all others nothing is kept."""
+        self._listed_at = _uptime()
+        # Before the listing: whoever comes meanwhile is looked for again.
+        self._last_pid = self._procfs.last_pid()
         pids = self._procfs.pids()
         self._registry.forget(self._registry.dossiers.keys() - frozenset(pids))
         return pids
 
     def _newcomers(self) -> list[Pid]:
         dossiers = self._registry.dossiers
-        return [pid for pid in self._present() if pid not in dossiers][:SLICE]
+        return [pid for pid in self._present() if pid not in dossiers]
+
+    def _overdue(self, at: Seconds) -> list[Pid]:
+        """Who was not looked at for `FRESH` or, where everybody is followed, since the turns before."""
+        since = at - FRESH
+        if self._is_followed(at):
+            since = min(since, self._turns_before)
+        return [pid for pid, dossier in self._registry.dossiers.items() if dossier.seen_at < since]
+
+    def _is_followed(self, at: Seconds) -> bool:
+        return at - self._followed_at <= FRESH
+
+    def _may_have_newcomers(self, at: Seconds) -> bool:
+        """Whether a listing pays, which takes a microsecond a process."""
+        last = self._procfs.last_pid()
+        return last is None or last != self._last_pid or at - self._listed_at > FRESH
 
     def _turns(self) -> list[Pid]:
         """Everybody once, and the worst again and again in between."""
-        pids, worst = list(self._registry.dossiers), self._likely(attrgetter("process.held"))
+        pids, worst = list(self._registry.dossiers), self._worst()
         turns = pids[:OTHERS]
         for start in range(OTHERS, len(pids), OTHERS):
             turns += worst + pids[start : start + OTHERS]
         return turns
 
-    def _likely(self, worth: Callable[[Judged], int]) -> list[Pid]:
-        everybody = [dossier.judged for dossier in self._registry.dossiers.values()]
+    def _worst(self) -> list[Pid]:
+        """Who holds most, and who has grown most."""
+        everybody = self.known().values()
         growing = (judged for judged in everybody if judged.growth)
-        likely = nlargest(WORST, everybody, worth) + nlargest(GROWING, growing, attrgetter("growth"))
-        return list(dict.fromkeys(judged.process.key.pid for judged in likely))
+        worst = nlargest(WORST, everybody, attrgetter("process.held"))
+        worst += nlargest(GROWING, growing, attrgetter("growth"))
+        return list({judged.process.key.pid: judged for judged in worst})
 
     def _visit(self, pid: Pid) -> None:
         """Judge in full whoever was judged in haste, or has changed since."""
@@ -193,8 +223,7 @@ class Census:
         return dossier
 
     def _read(self, pid: Pid, at: Seconds) -> Dossier | None:
-        process = self._ask(self._procfs.process, pid)
-        return None if process is None else self._registry.enter(process, at)
+        return self._ask(lambda pid: self._registry.enter(self._procfs.process(pid), at), pid)
 
     def _ask(self, question: Callable[[Pid], T], pid: Pid) -> T | None:
         """None for who has gone, and for whom we cannot judge: one such process must not save the others."""

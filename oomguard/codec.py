@@ -19,12 +19,14 @@ from oomguard.event import (
     Killing,
     LifecycleChanged,
     PhaseChanged,
+    Storming,
 )
 
 KINDS: dict[str, type[Event]] = {
     "killing": Killing,
     "ended": Ended,
     "holding": Holding,
+    "storm": Storming,
     "phase": PhaseChanged,
     "kernel_killed": KernelKilled,
     "lifecycle": LifecycleChanged,

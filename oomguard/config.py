@@ -14,6 +14,7 @@ from oomguard.event import Mode
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.storm import Response, Tolerance
 from oomguard.table import Table, word
 from oomguard.units import (
     Amount,
@@ -31,6 +32,8 @@ MOST_RULES = 64
 """Each rule is a label of the metrics, and is tried on every process."""
 
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 1.0, 60.0
+_FEWEST_KILLS, _MOST_KILLS = 2, 16
+_SHORTEST_STORM, _LONGEST_STORM = 1.0, 86400.0
 _RULE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
@@ -56,6 +59,7 @@ class Config:
     scope: Scope
     grace: Seconds
     """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
+    storm: Tolerance
     rules: tuple[Rule, ...]
     record: str
     """[record] path."""
@@ -76,6 +80,7 @@ DEFAULTS = Config(
     policy=Policy.CULPRIT,
     scope=Scope.FAMILY,
     grace=Seconds(10.0),
+    storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
     rules=(),
     record="/run/oomguard/record",
     listen=Address(host="127.0.0.1", port=9797),
@@ -113,6 +118,7 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         policy=settings.take("victim.policy", word(Policy), DEFAULTS.policy),
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
+        storm=_storm(settings, DEFAULTS.storm),
         rules=tuple(filter(None, rules)),
         record=settings.take("record.path", _absolute, DEFAULTS.record),
         listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
@@ -193,6 +199,20 @@ def _exceeds(one: Amount, other: Amount) -> bool:
             return one > other
         case _:
             return False
+
+
+def _storm(table: Table, default: Tolerance) -> Tolerance:
+    kills = table.take_integer("storm.kills")
+    storm = Tolerance(
+        kills=default.kills if kills is None else kills,
+        within=table.take("storm.within", parse_duration, default.within),
+        action=table.take("storm.action", word(Response), default.action),
+    )
+    if not _FEWEST_KILLS <= storm.kills <= _MOST_KILLS:
+        table.refuse(f"is {storm.kills}; it must be from 2 to 16", "storm.kills")
+    if not _SHORTEST_STORM <= storm.within <= _LONGEST_STORM:
+        table.refuse(f"is {spell_duration(storm.within)}; it must be between 1s and 24h", "storm.within")
+    return storm
 
 
 def _absolute(text: str) -> str:

@@ -26,9 +26,11 @@ from oomguard.event import (
     LifecycleChanged,
     Mode,
     PhaseChanged,
+    Storming,
 )
 from oomguard.plan import HoldReason
 from oomguard.pressure import Phase, Reason
+from oomguard.storm import Response
 from oomguard.units import Seconds
 
 
@@ -123,6 +125,11 @@ FAMILIES = (
     ),
     Family("outcomes", "Victims by how it ended for them.", (("outcome", Outcome),)),
     Family("holds", "Limits crossed with nobody killed, once for each change.", (("reason", HoldReason),)),
+    Family(
+        "storms",
+        "Times that the same unit was found killed again and again, by what was done about it.",
+        (("action", Response),),
+    ),
     Family("memory_freed_bytes", "Memory that came back between the signals to victims and their ends."),
     Family("kernel_kills", "Kills by the kernel's own out-of-memory killer, in memory cgroups too."),
     Family("events_dropped", "Events that could not be told to the journal."),
@@ -142,7 +149,7 @@ TABLE_SIZE = len(COUNTERS) + sum(histogram.cells for histogram in HISTOGRAMS)
 """How many cells the table has."""
 
 
-def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0911  # a closed union
+def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0911, PLR0912  # a closed union
     """What `event` adds to which counters."""
     match event:
         case Killing(mode=Mode.ENFORCE, reasons=(reason, *_)):
@@ -154,6 +161,8 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return (Counter("outcomes", (event.outcome,)), 1), (Counter("memory_freed_bytes"), freed)
         case Holding():
             return ((Counter("holds", (event.why,)), 1),)
+        case Storming(mode=Mode.ENFORCE):
+            return ((Counter("storms", (event.action,)), 1),)
         case KernelKilled():
             return ((Counter("kernel_kills"), event.kills),)
         case PhaseChanged(after=Phase.ACTING):
@@ -166,7 +175,7 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return ((Counter("degraded"), 1),)
         case Failed():
             return ((Counter("failures"), 1),)
-        case Killing() | Ended() | PhaseChanged() | LifecycleChanged():
+        case Killing() | Ended() | Storming() | PhaseChanged() | LifecycleChanged():
             return ()
         case _:
             assert_never(event)

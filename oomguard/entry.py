@@ -22,6 +22,7 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Storming,
 )
 from oomguard.names import printable
 from oomguard.pressure import Figures, Reason
@@ -45,6 +46,8 @@ class MessageId(StrEnum):
     KILLING = "18732253037c42ed9ece03caf54c4a04"
     ENDED = "b29b3ac53bf44342b340dbbc14bfa34d"
     HOLDING = "89d74ae891034c6fa2c8d4f5fc0eb21c"
+    STORM = "bc2ca58a729446aa93e972dcf3738981"
+    NOT_STOPPED = "8dc1d72cfefc4fc0bd693928ad8e69e1"
     PHASE_CHANGED = "78c6390ff5f841ee8d66f282f2ff107f"
     KERNEL_KILLED = "b852e346e25544f3a90410c7ff488d55"
     LIFECYCLE_CHANGED = "39812a60df2c460187502145848ec9aa"
@@ -111,6 +114,16 @@ def lost(count: int) -> Entry:
     )
 
 
+def not_stopped(unit: str, why: str) -> Entry:
+    """The entry for a unit that was to be stopped, and could not be."""
+    return Entry(
+        message_id=MessageId.NOT_STOPPED,
+        priority=Priority.ERROR,
+        message=wording.not_stopped(unit, why),
+        fields=_unit(unit),
+    )
+
+
 def _parts(event: Event) -> tuple[MessageId, Priority, Fields]:  # noqa: PLR0911  # one for each of a union
     match event:
         case Killing(mode=mode):
@@ -120,6 +133,9 @@ def _parts(event: Event) -> tuple[MessageId, Priority, Fields]:  # noqa: PLR0911
             return MessageId.ENDED, _OUTCOME_PRIORITY[outcome], _ended(event)
         case Holding():
             return MessageId.HOLDING, Priority.WARNING, _holding(event)
+        case Storming(mode=mode):
+            priority = Priority.ERROR if mode is Mode.ENFORCE else Priority.WARNING
+            return MessageId.STORM, priority, _storming(event)
         case PhaseChanged():
             return MessageId.PHASE_CHANGED, Priority.INFO, _phase_changed(event)
         case KernelKilled(kills=kills):
@@ -171,6 +187,22 @@ def _holding(event: Holding) -> Fields:
         *(("OOMGUARD_BIGGEST", wording.who(person)) for person in event.biggest),
         *(("OOMGUARD_HELD", f"{holder}={amount}") for holder, amount in event.held),
         *_figures(event.figures),
+    )
+
+
+def _storming(event: Storming) -> Fields:
+    cgroup, parent, obstacle = event.cgroup, event.parent, event.obstacle
+    return (
+        ("OOMGUARD_MODE", event.mode),
+        ("OOMGUARD_STORM_ACTION", event.action),
+        *((("OOMGUARD_STORM_OBSTACLE", obstacle),) if obstacle else ()),
+        ("OOMGUARD_STORM_KILLS", str(event.kills)),
+        ("OOMGUARD_STORM_WITHIN_SECONDS", f"{event.within:.3f}"),
+        *((("OOMGUARD_VICTIM_CGROUP", printable(cgroup)),) if cgroup is not None else ()),
+        *((("OOMGUARD_VICTIM_PARENT", str(parent)),) if parent is not None else ()),
+        ("OOMGUARD_VICTIM_COMM", printable(event.comm)),
+        ("OOMGUARD_VICTIM_UID", str(event.uid)),
+        *_unit(event.unit),
     )
 
 

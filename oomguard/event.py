@@ -17,6 +17,7 @@ from oomguard.plan import HoldReason
 from oomguard.pressure import Figures, Level, Phase, Reason
 from oomguard.ranking import Spared
 from oomguard.rules import Scope, Standing
+from oomguard.storm import Obstacle, Response
 from oomguard.units import Bytes, Pid, Points, Seconds, Ticks
 
 
@@ -95,6 +96,28 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Storming:
+    """What died was started again and died again, and so on: told once in each `within`.
+
+    Who it was, in the first of these that there is: its unit, its control group, its user and parent.
+    """
+
+    mode: Mode
+    action: Response
+    """What is done about it; in dry run, what would be."""
+    obstacle: Obstacle | None
+    """Why it is left alone, where its unit was to be stopped."""
+    unit: str | None
+    cgroup: str | None
+    parent: Pid | None
+    comm: str
+    """Of the latest victim, as is `uid`."""
+    uid: int
+    kills: int
+    within: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChanged:
     """The loop went from one phase to another."""
 
@@ -143,4 +166,6 @@ class Failed:
     text: str
 
 
-Event = Killing | Ended | Holding | PhaseChanged | KernelKilled | LifecycleChanged | Degraded | Failed
+Event = (
+    Killing | Ended | Holding | Storming | PhaseChanged | KernelKilled | LifecycleChanged | Degraded | Failed
+)

@@ -10,6 +10,7 @@ no family reaches, upwards or downwards.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -59,7 +60,13 @@ def family(victim: Candidate, ranking: Ranking) -> Family | None:
     who gains next to nothing.
     """
     judged = victim.judged
-    kin = (judged, *(one.judged for one in ranking.candidates if _is_kin(one.judged, judged)))
+    cgroup = judged.cgroup
+    # The growth of the others settles it for most victims, before everybody is looked at.
+    growing = (one.judged for one in _no_later(judged, ranking.growing) if one.judged.cgroup == cgroup)
+    if not _counts(Pages(_growth(growing) - judged.growth), judged):
+        return None
+    no_later = (one.judged for one in _no_later(judged, ranking.candidates))
+    kin = (judged, *(one for one in no_later if one.cgroup == cgroup and one is not judged))
     children: dict[Pid, list[Judged]] = {}
     for one in kin:
         children.setdefault(one.process.ppid, []).append(one)
@@ -69,8 +76,8 @@ def family(victim: Candidate, ranking: Ranking) -> Family | None:
         found = Family(kind=Kind.CGROUP, root=None, members=kin)
     else:
         root = _root(ascent)
-        tree = {one.process.key for one in _unseen(root, children, set())}
-        members = tuple(one for one in kin if one.process.key in tree)
+        tree = {one.process.key.pid for one in _unseen(root, children, set())}
+        members = tuple(one for one in kin if one.process.key.pid in tree)
         found = Family(kind=Kind.TREE, root=root, members=members)
     return found if _matters(found) else None
 
@@ -85,22 +92,25 @@ def worst_family_first(ranking: Ranking) -> Ranking:
     if not ranking.candidates:
         return ranking
     first = ranking.candidates[0]
-    standing = first.judged.verdict.standing
-    rivals = [one for one in ranking.candidates if one.judged.verdict.standing is standing]
+    growing = _no_later(first.judged, ranking.growing)
+    if not growing:
+        return ranking
     gained: dict[str, int] = {}
-    for one in rivals:
+    for one in growing:
         gained[one.judged.cgroup] = gained.get(one.judged.cgroup, 0) + one.judged.growth
-    fastest = max(rivals, key=lambda one: one.judged.growth)
+    fastest = max(growing, key=lambda one: one.judged.growth)
     group = max(gained, key=lambda cgroup: gained[cgroup])
-    worst_of_group = next(one for one in rivals if one.judged.cgroup == group)
-    points = {one.judged.process.key: one.points for one in ranking.candidates}
+    worst_of_group = next(one for one in ranking.candidates if one.judged.cgroup == group)
+    contenders = {one.judged.process.key: one for one in (first, worst_of_group, fastest)}.values()
 
     def weight(contender: Candidate) -> int:
         found = family(contender, ranking)
-        members = (contender.judged,) if found is None else found.members
-        return sum(points[judged.process.key] for judged in members)
+        if found is None:
+            return contender.points
+        members = {judged.process.key.pid for judged in found.members}
+        return sum(one.points for one in ranking.candidates if one.judged.process.key.pid in members)
 
-    leader = max((first, worst_of_group, fastest), key=weight)
+    leader = max(contenders, key=weight) if len(contenders) > 1 else first
     if leader is first:
         return ranking
     others = tuple(one for one in ranking.candidates if one is not leader)
@@ -114,32 +124,32 @@ def _matters(found: Family) -> bool:
     """
     members, victim = found.members, found.members[0]
     gained = _growth(members)
-    others = gained - victim.growth
     is_one_of_them = found.root is victim or len(members) * victim.growth * ONE_OF_THEM >= gained
-    return (
-        is_one_of_them
-        and gained >= TOGETHER * victim.growth
-        and GROWTH_WEIGHT * others >= max(victim.process.held, 1)
-    )
+    return is_one_of_them and _counts(Pages(gained - victim.growth), victim)
 
 
-def _is_kin(one: Judged, victim: Judged) -> bool:
-    """A candidate that may be of the victim's family."""
-    return one is not victim and one.cgroup == victim.cgroup and not _outlives(one, victim)
+def _counts(others: Pages, victim: Judged) -> bool:
+    """Whether it matters beside the victim what the others have gained."""
+    return others >= (TOGETHER - 1) * victim.growth and GROWTH_WEIGHT * others >= max(victim.process.held, 1)
 
 
-def _outlives(one: Judged, victim: Judged) -> bool:
-    return ORDER[one.verdict.standing] > ORDER[victim.verdict.standing]
+def _no_later(victim: Judged, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Those of the victim's standing, and of those that die before it."""
+    return candidates[: _end(victim, candidates)]
+
+
+def _end(victim: Judged, candidates: tuple[Candidate, ...]) -> int:
+    """Where those of the victim's standing end."""
+    standing = ORDER[victim.verdict.standing]
+    return bisect_right(candidates, standing, key=lambda one: ORDER[one.judged.verdict.standing])
 
 
 def _is_whole(victim: Judged, ranking: Ranking) -> bool:
     """Whether the victim's control group is all kin, and not the whole machine."""
-    cgroup = victim.cgroup
+    cgroup, later = victim.cgroup, ranking.candidates[_end(victim, ranking.candidates) :]
     return (
         cgroup != "/"
-        and not any(
-            one.judged.cgroup == cgroup and _outlives(one.judged, victim) for one in ranking.candidates
-        )
+        and not any(one.judged.cgroup == cgroup for one in later)
         and all(is_gone(one) for one in ranking.spared if one.judged.cgroup == cgroup)
     )
 

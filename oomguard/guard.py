@@ -95,6 +95,7 @@ class Guard:
             policy=config.policy,
             scope=config.scope,
             grace=config.grace,
+            storm=config.storm,
             census=census,
             actor=self._actor(config.mode, census),
             machine=self._machine,

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from oomguard import account, ranking
+from oomguard import account
 from oomguard.badness import Machine, Policy
-from oomguard.census import Census
+from oomguard.census import FRESH, Census
 from oomguard.episode import (
     Episode,
     Finish,
@@ -28,14 +28,16 @@ from oomguard.episode import (
 from oomguard.event import Event, Killing, Person
 from oomguard.family import worst_family_first
 from oomguard.forecast import Pace
-from oomguard.holders import Held, holders, is_elsewhere, swapped
+from oomguard.holders import Held, holders, is_elsewhere
 from oomguard.kill import Actor, Delivery
+from oomguard.ladder import Basis, Ladder
 from oomguard.meminfo import Holdings
-from oomguard.plan import PATIENCE, Doubt, Hold, HoldReason, Kill, decide, disappointed_by, spared_grows
-from oomguard.pressure import Assessment, Reason, Sample
+from oomguard.plan import PATIENCE, Doubt, Hold, HoldReason, Kill, decide, disappointed_by, spared_prevail
+from oomguard.pressure import Assessment, Level, Reason, Sample
 from oomguard.process import Key
-from oomguard.ranking import Exempt, Judged, Ranking, committed
-from oomguard.rules import Scope, Standing
+from oomguard.ranking import Exempt, Ranking
+from oomguard.rules import Scope
+from oomguard.storm import Storms, Tolerance
 from oomguard.units import Bytes, Pages, Pid, Seconds
 
 LOOK_SHARE = 0.1
@@ -60,12 +62,13 @@ class _Flight:
 class Hunt:
     """One episode at a time, under one configuration."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
         policy: Policy,
         scope: Scope,
         grace: Seconds,
+        storm: Tolerance,
         census: Census,
         actor: Actor,
         machine: Machine,
@@ -90,11 +93,13 @@ class Hunt:
         self._flight: _Flight | None = None
         self._passed_over: frozenset[Key] = frozenset()
         self._disappointment = 0
+        self._ladder = Ladder()
         self._looked_at = Seconds(0.0)
         self._look_again = Seconds(0.0)
         self.last_look: Ranking | None = None
         """What the latest look found; each look makes another one."""
         self._pace = Pace()
+        self._storms = Storms(storm)
         self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Seconds] = {}
 
     @property
@@ -121,8 +126,16 @@ class Hunt:
     def rehearse(self, sample: Sample, assessment: Assessment) -> None:
         """Go the whole way from the look to the plan once, so that nothing is left to load or to grow."""
         for _ in range(LOOKS_HELD):
+            # So that everybody is ranked anew, which takes more memory than all that comes later.
+            self._ladder = Ladder()
             machine, found = self._look(sample, assessment.reasons)
-            decide(found, assessment, self._scope, machine, self._doubt(self._who_holds(found), found))
+            decide(
+                found,
+                assessment,
+                self._scope,
+                machine,
+                self._doubt(assessment, self._who_holds(found), found),
+            )
 
     def relax(self, sample: Sample) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
@@ -142,7 +155,7 @@ class Hunt:
             return
         machine, found = self._look(sample, assessment.reasons)
         held = self._who_holds(found)
-        plan = decide(found, assessment, self._scope, machine, self._doubt(held, found))
+        plan = decide(found, assessment, self._scope, machine, self._doubt(assessment, held, found))
         match plan:
             case Kill():
                 latest, now = read()
@@ -179,10 +192,12 @@ class Hunt:
             total=Pages((memory.total + memory.swap_total) // page_size),
             uptime=Seconds(time.clock_gettime(time.CLOCK_BOOTTIME)),
         )
-        everybody = self.census.take_likely(committed if reasons == (Reason.COMMIT_LIMIT,) else _held)
-        measure = ranking.score(self._policy, reasons, everybody, machine)
         exempt = Exempt(own=self._own(), passed_over=self._passed_over | self.actor.pretended())
-        found = ranking.rank(everybody, measure, machine, exempt)
+        basis = Basis(policy=self._policy, reasons=reasons, machine=machine, exempt=exempt)
+        ladder = self._ladder
+        if not ladder.measures_like(basis) or sample.at > self._looked_at + FRESH:
+            ladder.rank(self.census.known(), basis)
+        found = ladder.rank(self.census.take_likely(ladder.likely()), basis)
         if self._scope is Scope.FAMILY:
             found = worst_family_first(found)
         # Kept until the next look is done: so each look finds the memory that the one before it held, and
@@ -195,15 +210,16 @@ class Hunt:
         return machine, found
 
     def _who_holds(self, found: Ranking) -> Held:
-        swap = swapped(one.process for one in found.everybody)
-        return holders(self._holdings(), Bytes(swap * self._machine.page_size))
+        return holders(self._holdings(), Bytes(found.swapped * self._machine.page_size))
 
-    def _doubt(self, held: Held, found: Ranking) -> Doubt:
+    def _doubt(self, assessment: Assessment, held: Held, found: Ranking) -> Doubt:
         if self._disappointment >= PATIENCE:
             return Doubt.DISAPPOINTED
         if is_elsewhere(held):
             return Doubt.ELSEWHERE
-        return Doubt.SPARED_GROWS if spared_grows(found) else Doubt.NONE
+        # When the kernel is about to act, it is better to have acted.
+        has_time = assessment.level is Level.TERM
+        return Doubt.SPARED if has_time and spared_prevail(found) else Doubt.NONE
 
     def _kill(self, kill: Kill, since: Seconds, latest: Sample, machine: Machine) -> None:
         self._held.clear()
@@ -225,6 +241,7 @@ class Hunt:
         self.actor.stand_down()
         self._flight = None
         self._look_again = Seconds(0.0)
+        self.events.append(account.ended(flight.victim, end, self.actor.mode))
         match end.outcome:
             case Outcome.HUNG | Outcome.REFUSED:
                 members = (judged.process.key for judged in flight.kill.members)
@@ -232,10 +249,20 @@ class Hunt:
             case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
                 self._pace.note(end.took)
                 self._disappointment += disappointed_by(flight.kill, end, self._machine)
+                self._note_death(flight, end)
             case Outcome.VANISHED | Outcome.RECEDED:
                 pass
-        self.events.append(account.ended(flight.victim, end, self.actor.mode))
         return end.outcome
+
+    def _note_death(self, flight: _Flight, end: Finish) -> None:
+        """Tell of it if it makes a storm."""
+        found = self.last_look
+        if found is None:
+            return
+        exited = Seconds(flight.episode.began + end.took)
+        storm = self._storms.note(flight.kill.victim.judged, exited, found)
+        if storm is not None:
+            self.events.append(account.storming(storm, flight.victim, self.actor.mode))
 
     def _hold(self, hold: Hold, at: Seconds, machine: Machine, held: Held) -> None:
         """Told once for each change; going to and fro between the same few is none."""
@@ -262,8 +289,3 @@ class Hunt:
             headroom=assessment.headroom,
             free=Bytes(sample.memory.available + sample.memory.swap_free),
         )
-
-
-def _held(judged: Judged) -> int:
-    """Who may not die anyway need not be known as of now."""
-    return 0 if judged.verdict.standing is Standing.NEVER else judged.process.held

@@ -27,6 +27,7 @@ from oomguard.entry import Entry
 from oomguard.event import Event, Holding, Lifecycle, LifecycleChanged
 from oomguard.record import Reader, Told
 from oomguard.state import State
+from oomguard.stopunit import Stopper, unit_to_stop
 from oomguard.teller import Ledger
 from oomguard.units import Seconds
 from oomguard.wording import HELD_ELSEWHERE, status
@@ -51,23 +52,30 @@ Sink = Callable[[Entry], None]
 
 def main() -> None:
     """Tells until the guard ends; the arguments are the descriptors of record, wake-up pipe and ledger."""
-    record, wake, ledger = map(int, sys.argv[1:])
+    record, wake, ledger = descriptors = tuple(map(int, sys.argv[1:]))
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     be_ordinary()
     signal.signal(signal.SIGALRM, lambda *_: None)
     sink = to_journal if has_journal(os.environ) else lines_to(sys.stderr.fileno())
-    tell(Reader.from_fd(record), Ledger(ledger), wake, sink)
+    tell(Reader.from_fd(record), Ledger(ledger), wake, sink, Stopper())
 
 
-def tell(reader: Reader, ledger: Ledger, wake: int, sink: Sink) -> None:
-    """Tells each event to `sink` and systemd, and the state to systemd, until `wake` is at its end."""
+def tell(reader: Reader, ledger: Ledger, wake: int, sink: Sink, stopper: Stopper) -> None:
+    """Tells each event to `sink` and systemd, and the state to systemd, until `wake` is at its end.
+
+    Units that are killed again and again are stopped by the way, where the guard has decided so.
+    """
     vitals = Vitals(watchdog_interval(os.environ))
     guarded = True
     while guarded:
         guarded = wait(wake)
         with suppress(OSError):
-            notify_events(reader, ledger)
+            notify_events(reader, ledger, stopper)
+        stopper.tend(Seconds(time.monotonic()))
         with suppress(OSError):
             tell_events(reader, ledger, sink)
+            tell_failures(stopper, sink)
         with suppress(OSError):
             if (state := reader.state()) and (news := vitals.news(state, Seconds(time.monotonic()))):
                 notify(news)
@@ -91,6 +99,14 @@ def tell_events(reader: Reader, ledger: Ledger, sink: Sink) -> None:
         ledger.told = told.sequence
 
 
+def tell_failures(stopper: Stopper, sink: Sink) -> None:
+    """Tells `sink` of units that could not be stopped. Raises OSError at the first that it does not take."""
+    while stopper.failed:
+        unit, why = stopper.failed[0]
+        sink(entry.not_stopped(unit, why))
+        stopper.failed.popleft()
+
+
 def entry_of(told: Told) -> Entry:
     """`told` as an entry; where killing does not help, with the places of the files that hold memory."""
     item = entry.entry(told.event, told.wall)
@@ -101,12 +117,14 @@ def entry_of(told: Told) -> Entry:
             return item
 
 
-def notify_events(reader: Reader, ledger: Ledger) -> None:
-    """The same for systemd, of what concerns it."""
+def notify_events(reader: Reader, ledger: Ledger, stopper: Stopper) -> None:
+    """The same for systemd, of what concerns it; `stopper` is asked for what it shall do."""
     _, events = reader.events(ledger.notified)
     for told in events:
         if news := notice(told.event):
             notify(news)
+        if (unit := unit_to_stop(told.event)) is not None:
+            stopper.ask(unit)
         ledger.notified = told.sequence
 
 

@@ -8,17 +8,17 @@ from enum import StrEnum
 from itertools import islice
 from typing import assert_never
 
-from oomguard import badness
 from oomguard.badness import Machine
 from oomguard.episode import Finish, Outcome
 from oomguard.pressure import Assessment, Reason
 from oomguard.process import Process
-from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess, spared_by_kernel
+from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess
 from oomguard.rules import Scope
 from oomguard.scope import reach
 from oomguard.units import MIB, Bytes, Pages, Seconds
 
-RUNNERS_UP = 5
+RUNNERS_UP, NEXT = 5, 64
+"""Who else is told of: so many who are worth it, of the next so many in the order of death."""
 LEAST_SHARE, LEAST_GAIN = 0.01, Bytes(32 * MIB)
 """A death is worth it that frees this share of memory and swap, or this many bytes if that is less."""
 PATIENCE = 12
@@ -38,8 +38,8 @@ class Doubt(StrEnum):
     NONE = "none"
     ELSEWHERE = "elsewhere"
     """Most of the memory is held by nobody's private pages: a tmpfs, the kernel, huge pages."""
-    SPARED_GROWS = "spared_grows"
-    """Who grows most is spared, and would soon have taken what a death brings."""
+    SPARED = "spared"
+    """Who takes the memory is spared, and would soon have what a death brings."""
     DISAPPOINTED = "disappointed"
     """The deaths so far brought too little back: their `disappointed_by` adds up to `PATIENCE`."""
 
@@ -114,17 +114,16 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
         return Hold(
             why=_why_nobody(ranking, is_worth_it, doubt), spared=ranking.spared, assessment=assessment
         )
-    dying = {judged.process.key for judged in members}
-    others = (
-        one for one in ranking.candidates if one.judged.process.key not in dying and is_worth_it(one.judged)
-    )
+    dying = {judged.process.key.pid for judged in members}
+    left = (one for one in ranking.candidates if one.judged.process.key.pid not in dying)
+    others = (one for one in islice(left, NEXT) if is_worth_it(one.judged))
     return Kill(
         victim=victim,
         scope=scope_here,
         members=members,
         whole_cgroup=whole,
         runners_up=tuple(islice(others, RUNNERS_UP)),
-        kernel_choice=_kernel_choice(ranking, machine),
+        kernel_choice=_kernel_choice(ranking),
         assessment=assessment,
     )
 
@@ -169,7 +168,7 @@ def _why_nobody(ranking: Ranking, is_worth_it: Callable[[Judged], bool], doubt: 
     match doubt:
         case Doubt.NONE:
             return HoldReason.NOTHING_TO_GAIN
-        case Doubt.SPARED_GROWS:
+        case Doubt.SPARED:
             return HoldReason.CULPRIT_SPARED
         case Doubt.ELSEWHERE | Doubt.DISAPPOINTED:
             return HoldReason.FUTILE
@@ -177,13 +176,14 @@ def _why_nobody(ranking: Ranking, is_worth_it: Callable[[Judged], bool], doubt: 
             assert_never(doubt)
 
 
-def spared_grows(ranking: Ranking) -> bool:
-    """Whether those who may not die have gained more of late than those who may.
+def spared_prevail(ranking: Ranking) -> bool:
+    """Whether those who may not die hold more than those who may, or have gained more of late.
 
     Who was passed over is as good as dead, or hangs and gains no more.
     """
-    spared = sum(one.judged.growth for one in ranking.spared if one.why is not Spared.PASSED_OVER)
-    return spared > sum(one.judged.growth for one in ranking.candidates)
+    spared = [one.judged for one in ranking.spared if one.why is not Spared.PASSED_OVER]
+    held, growth = sum(one.process.held for one in spared), sum(one.growth for one in spared)
+    return held > ranking.held or growth > sum(one.judged.growth for one in ranking.growing)
 
 
 def gain(process: Process, assessment: Assessment, machine: Machine) -> Bytes:
@@ -211,11 +211,5 @@ def _private(process: Process) -> Pages:
     return Pages(process.memory.rss_anon + process.memory.swap) if process.memory else Pages(0)
 
 
-def _kernel_choice(ranking: Ranking, machine: Machine) -> Judged | None:
-    everybody = [one.judged for one in ranking.candidates]
-    everybody += [one.judged for one in ranking.spared if spared_by_kernel(one.judged.process) is None]
-    return max(
-        everybody,
-        key=lambda one: (badness.kernel(one.process, machine), one.process.key.pid),
-        default=None,
-    )
+def _kernel_choice(ranking: Ranking) -> Judged | None:
+    return ranking.killable[0] if ranking.killable else None

@@ -6,13 +6,14 @@ The order of death is standing (preferred, ordinary, last), then badness, then p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 from oomguard import badness
 from oomguard.badness import OOM_SCORE_ADJ_MIN, Machine, Policy
+from oomguard.holders import swapped
 from oomguard.pressure import Reason
 from oomguard.process import Key, Process
 from oomguard.rules import Standing, Verdict
@@ -78,11 +79,20 @@ class Ranking:
 
     candidates: tuple[Candidate, ...]
     spared: tuple[SparedProcess, ...]
+    growing: tuple[Candidate, ...]
+    """The candidates that have gained something of late, in the order of death."""
+    held: Pages
+    """What the candidates hold."""
+    killable: tuple[Judged, ...]
+    """Whom the kernel's own killer could take, in its order, whatever the rules say (`badness.kernel`)."""
+    swapped: Pages
+    """How much of everybody's private memory is in swap."""
+    pids: Mapping[Pid, Judged]
 
     @property
-    def everybody(self) -> tuple[Judged, ...]:
-        """All of them, whoever may die or not."""
-        return tuple(one.judged for one in self.candidates) + tuple(one.judged for one in self.spared)
+    def everybody(self) -> Collection[Judged]:
+        """All of them, whoever may die or not, in no particular order."""
+        return self.pids.values()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +111,7 @@ def score(
     Where only the commit limit is crossed, what a process was promised counts, not what it uses:
     ending the biggest resident set may free no commitment at all.
     """
-    if reasons == (Reason.COMMIT_LIMIT,):
+    if is_about_promises(reasons):
         return committed
     match policy:
         case Policy.KERNEL:
@@ -116,6 +126,11 @@ def score(
             assert_never(policy)
 
 
+def is_about_promises(reasons: tuple[Reason, ...]) -> bool:
+    """Only the commit limit is crossed."""
+    return reasons == (Reason.COMMIT_LIMIT,)
+
+
 def committed(judged: Judged) -> Points:
     """What somebody holds of the commit limit (mm/util.c `__vm_enough_memory()`)."""
     memory = judged.process.memory
@@ -124,6 +139,24 @@ def committed(judged: Judged) -> Points:
 
 def rank(everybody: Iterable[Judged], measure: Score, machine: Machine, exempt: Exempt) -> Ranking:
     """Everybody in the order of death, or spared with the reason."""
+    pids = {one.process.key.pid: one for one in everybody}
+    candidates, spared = told_apart(pids.values(), measure, machine, exempt)
+    candidates.sort(key=order)
+    return Ranking(
+        candidates=tuple(candidates),
+        spared=tuple(sorted(spared, key=by_pid)),
+        growing=tuple(growing(candidates)),
+        held=held(candidates),
+        killable=tuple(sorted(killable(pids.values()), key=kernels_order(machine))),
+        swapped=swapped(one.process for one in pids.values()),
+        pids=pids,
+    )
+
+
+def told_apart(
+    everybody: Iterable[Judged], measure: Score, machine: Machine, exempt: Exempt
+) -> tuple[list[Candidate], list[SparedProcess]]:
+    """Who may die, and who may not, in no particular order."""
     candidates: list[Candidate] = []
     spared: list[SparedProcess] = []
     for judged in everybody:
@@ -133,14 +166,39 @@ def rank(everybody: Iterable[Judged], measure: Score, machine: Machine, exempt: 
             candidates.append(Candidate(judged=judged, points=points))
         else:
             spared.append(SparedProcess(judged=judged, why=why))
-    candidates.sort(key=_order)
-    spared.sort(key=lambda one: one.judged.process.key)
-    return Ranking(candidates=tuple(candidates), spared=tuple(spared))
+    return candidates, spared
 
 
-def _order(candidate: Candidate) -> tuple[int, int, int]:
+def growing(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Those who have gained something of late, in the same order."""
+    return [one for one in candidates if one.judged.growth]
+
+
+def held(candidates: Iterable[Candidate]) -> Pages:
+    """What they hold."""
+    return Pages(sum(one.judged.process.held for one in candidates))
+
+
+def killable(everybody: Iterable[Judged]) -> list[Judged]:
+    """Whom the kernel's own killer could take."""
+    return [one for one in everybody if spared_by_kernel(one.process) is None]
+
+
+def order(candidate: Candidate) -> tuple[int, int, int]:
+    """Of death."""
     judged = candidate.judged
     return ORDER[judged.verdict.standing], -candidate.points, -judged.process.key.pid
+
+
+def by_pid(spared: SparedProcess) -> tuple[int, int]:
+    """In the order of pids."""
+    key = spared.judged.process.key
+    return key.pid, key.starttime
+
+
+def kernels_order(machine: Machine) -> Callable[[Judged], tuple[int, int]]:
+    """In which the kernel's own killer would take them: of equals, the last one in the order of pids."""
+    return lambda one: (-badness.kernel(one.process, machine), -one.process.key.pid)
 
 
 def spared_for(judged: Judged, exempt: Exempt) -> Spared | None:

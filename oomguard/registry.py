@@ -89,7 +89,10 @@ class Registry:
         self._users: dict[Uid, str | None] = {}
 
     def enter(self, process: Process, at: Seconds) -> Dossier:
-        """`process` as it was read; where its names may be new they are learnt, as far as that is quick."""
+        """`process` as it was read; where its names may be new they are learnt, as far as that is quick.
+
+        Raises `Gone` where it ended meanwhile: without names, no rule would protect it.
+        """
         dossier = self.dossiers.get(process.key.pid)
         if dossier is None or dossier.judged.process.key != process.key:
             past = Past(self._procfs.started(process.key), at, process.held)
@@ -180,7 +183,7 @@ class Registry:
             try:
                 membership, exe = self._procfs.membership(pid), self._procfs.exe(pid)
                 foreign = self._procfs.user_namespace(pid) != self._home
-            except UNREADABLE:
+            except (Malformed, OSError):
                 membership, exe, foreign = NO_CGROUP, None, True
             if self._resolver is not None:
                 self._resolver.ask(pid, process.uid)

@@ -44,8 +44,11 @@ def _held_alone(cgroup: str, members: tuple[Judged, ...], ranking: Ranking) -> s
     """The group, where nobody but `members` is in it or below; never the whole machine."""
     if cgroup == "/":
         return None
-    inside = sum(contains(cgroup, one.judged.cgroup) for one in ranking.candidates)
-    alone = inside == len(members) and all(
+    dying = {one.process.key.pid for one in members}
+    # Of thousands, few are in groups whose names so much as begin like this one's.
+    near = (one.judged for one in ranking.candidates if one.judged.cgroup.startswith(cgroup))
+    others = (one for one in near if one.process.key.pid not in dying)
+    alone = not any(contains(cgroup, one.cgroup) for one in others) and all(
         is_gone(one) for one in ranking.spared if contains(cgroup, one.judged.cgroup)
     )
     return cgroup if alone else None

@@ -22,13 +22,15 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Storming,
 )
 from oomguard.holders import Held, Holder
 from oomguard.names import printable
 from oomguard.plan import HoldReason
 from oomguard.pressure import Figures, Phase, Reason, StallOf
 from oomguard.state import State
-from oomguard.units import KIB, MIB, Bytes
+from oomguard.storm import Obstacle, Response
+from oomguard.units import KIB, MIB, Bytes, Seconds
 
 OUTCOMES = {
     Outcome.RECOVERED: "ended, and no limit is crossed any more",
@@ -64,6 +66,11 @@ HOLDERS = {
     Holder.OTHER: "what /proc/meminfo does not name",
 }
 
+OBSTACLES = {
+    Obstacle.NO_UNIT: "it has no unit that may be stopped",
+    Obstacle.PROTECTED: "somebody in it may not die",
+}
+
 Mounts = tuple[tuple[str, Bytes], ...]
 """Where file systems are mounted, and how much they hold; the largest first."""
 
@@ -96,6 +103,8 @@ def sentence(event: Event) -> str:  # noqa: PLR0911  # one return for each of a 
             instead = f"; memory is held by {holders(held)}" if held and why in HELD_ELSEWHERE else ""
             spared = f" The biggest of the spared is {who(biggest[0])}." if biggest else ""
             return f"Nobody is killed though {because(reasons, figures)}: {HOLDS[why]}{instead}.{spared}"
+        case Storming():
+            return _storming(event)
         case PhaseChanged(after=after, reasons=reasons, figures=figures):
             why_now = f" as {because(reasons, figures)}" if reasons else ""
             return f"{PHASES[after]}{why_now}; {size(figures.available)} available."
@@ -142,6 +151,41 @@ def _killing(event: Killing) -> str:
     others = event.members - 1
     company = f" and {others} more of its {event.scope}" if others else ""
     return f"{done} {who(event.victim)}{company}, as {because(event.reasons, event.figures)}."
+
+
+def _storming(event: Storming) -> str:
+    title, were = "Restart storm", "were"
+    if event.mode is Mode.DRY_RUN:
+        title, were = "Restart storm in dry run", "would have been"
+    return (
+        f"{title}: {_origin(event)} {were} ended {event.kills} times within {span(event.within)}; "
+        f"{_response(event)}."
+    )
+
+
+def _origin(event: Storming) -> str:
+    if event.unit is not None:
+        return f"processes of {printable(event.unit)}"
+    if event.cgroup is not None:
+        return f'processes of the control group "{printable(event.cgroup)}"'
+    parent = "orphans" if event.parent is None else f"children of pid {event.parent}"
+    return f'{parent} such as "{printable(event.comm)}" (uid {event.uid})'
+
+
+def _response(event: Storming) -> str:
+    match event.action:
+        case Response.STOP_UNIT:
+            done = "would be" if event.mode is Mode.DRY_RUN else "is being"
+            return f'the unit {done} stopped (storm.action = "stop-unit")'
+        case Response.ALERT:
+            why = f", as {OBSTACLES[event.obstacle]}" if event.obstacle else ' (storm.action = "alert")'
+            return f"it is left alone{why}"
+    assert_never(event.action)
+
+
+def not_stopped(unit: str, why: str) -> str:
+    """The words for a unit that was to be stopped."""
+    return f"{printable(unit)} could not be stopped: {line(why)}."
 
 
 def who(person: Person) -> str:
@@ -193,6 +237,11 @@ def _because(reason: Reason, figures: Figures) -> str:
 def size(amount: Bytes) -> str:
     """`amount` for people: in whole MiB, or in KiB where it is less than one."""
     return f"{amount // MIB} MiB" if amount >= MIB else f"{amount // KIB} KiB"
+
+
+def span(duration: Seconds) -> str:
+    """`duration` for people: in minutes, or in seconds where it is less than one."""
+    return f"{duration / 60:g} min" if duration >= 60 else f"{duration:g} s"
 
 
 def line(text: str) -> str:

@@ -17,6 +17,7 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Storming,
 )
 from oomguard.holders import Holder
 from oomguard.meminfo import Memory
@@ -26,6 +27,7 @@ from oomguard.psi import Pressure
 from oomguard.ranking import Spared
 from oomguard.rules import Scope, Standing
 from oomguard.state import State, Thresholds
+from oomguard.storm import Obstacle, Response
 from oomguard.units import MIB, Bytes, Pid, Points, Seconds, Ticks
 from oomguard.vmstat import VmStat
 
@@ -146,10 +148,23 @@ HOLDING = Holding(
     figures=FIGURES,
 )
 ACTING = PhaseChanged(before=Phase.ARMED, after=Phase.ACTING, reasons=(Reason.STALL,), figures=FIGURES)
+STORMING = Storming(
+    mode=Mode.ENFORCE,
+    action=Response.ALERT,
+    obstacle=Obstacle.PROTECTED,
+    unit="cache.service",
+    cgroup=None,
+    parent=Pid(812),
+    comm=HOSTILE,
+    uid=1000,
+    kills=3,
+    within=Seconds(600.0),
+)
 EVENTS: tuple[Event, ...] = (
     KILLING,
     ENDED,
     HOLDING,
+    STORMING,
     ACTING,
     KernelKilled(kills=2),
     LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text="no"),

@@ -17,6 +17,7 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Storming,
 )
 from oomguard.holders import Holder
 from oomguard.plan import HoldReason
@@ -24,6 +25,7 @@ from oomguard.pressure import Figures, Level, Phase, Reason, StallOf
 from oomguard.ranking import Spared
 from oomguard.rules import Scope, Standing
 from oomguard.state import State, Thresholds
+from oomguard.storm import Obstacle, Response
 from oomguard.units import MIB, Bytes, Pid, Points, Seconds, Ticks
 
 HOSTILE = 'a"\nPRIORITY=0\x1b[2J\r\0\\\u2028\u202e\udcff'
@@ -101,6 +103,29 @@ def holding(biggest: Person, why: HoldReason = HoldReason.ALL_PROTECTED) -> Hold
     )
 
 
+def storming(
+    unit: str | None = "cache.service",
+    mode: Mode = Mode.ENFORCE,
+    action: Response = Response.ALERT,
+    obstacle: Obstacle | None = None,
+    cgroup: str | None = None,
+    parent: Pid | None = None,
+    comm: str = "java",
+) -> Storming:
+    return Storming(
+        mode=mode,
+        action=action,
+        obstacle=obstacle,
+        unit=unit,
+        cgroup=cgroup,
+        parent=parent,
+        comm=comm,
+        uid=998,
+        kills=3,
+        within=Seconds(600),
+    )
+
+
 def phase_changed(after: Phase, *reasons: Reason) -> PhaseChanged:
     return PhaseChanged(before=Phase.CALM, after=after, reasons=reasons, figures=figures())
 
@@ -116,6 +141,7 @@ def one_of_each(name: str) -> tuple[Event, ...]:
         killing(someone),
         ended(someone, Outcome.RECOVERED),
         holding(someone),
+        storming(name, obstacle=Obstacle.NO_UNIT, cgroup=name, parent=Pid(812), comm=name),
         phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST),
         KernelKilled(kills=2),
         lifecycle(Lifecycle.RELOAD_REFUSED, name),

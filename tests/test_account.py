@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 
 from oomguard import badness
-from oomguard.account import BIGGEST, BY_NATURE, ended, holding, killing, person
+from oomguard.account import BIGGEST, BY_NATURE, ended, holding, killing, person, storming
 from oomguard.badness import Policy
 from oomguard.episode import Finish, Outcome, Sent
-from oomguard.event import Ended, Mode
+from oomguard.event import Ended, Mode, Storming
 from oomguard.holders import Holder
 from oomguard.plan import Doubt, Hold, HoldReason, Kill, decide
+from oomguard.process import Key
 from oomguard.ranking import Judged, Spared
 from oomguard.rules import Scope, Standing
-from oomguard.units import Bytes, Points, Seconds
+from oomguard.storm import Obstacle, Origin, Response, Storm
+from oomguard.units import Bytes, Pid, Points, Seconds, Ticks, Uid
 from tests.builders import MACHINE, assessment, crowds, judged, mib, pages, process, ranked, using, verdict
 
 NEVER = Standing.NEVER
@@ -92,6 +94,38 @@ def test_ended(outcome: Outcome) -> None:
     finished = Finish(outcome=outcome, freed=Bytes(-4096), took=Seconds(0.5))
     assert ended(victim, finished, Mode.ENFORCE) == Ended(
         mode=Mode.ENFORCE, outcome=outcome, victim=victim, freed=Bytes(-4096), took=Seconds(0.5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("origin", "unit", "cgroup", "parent"),
+    [
+        (Origin(unit="a.service"), "a.service", None, None),
+        (Origin(cgroup="/a"), None, "/a", None),
+        (Origin(uid=Uid(1000), parent=Key(Pid(7), Ticks(70))), None, None, 7),
+        (Origin(uid=Uid(1000)), None, None, None),
+    ],
+)
+def test_storming(origin: Origin, unit: str | None, cgroup: str | None, parent: int | None) -> None:
+    victim = person(judged(process(10), unit="other.service"), Points(1), MACHINE)
+    storm = Storm(
+        origin=origin,
+        kills=4,
+        within=Seconds(60.0),
+        action=Response.ALERT,
+        obstacle=Obstacle.NO_UNIT,
+    )
+    assert storming(storm, victim, Mode.DRY_RUN) == Storming(
+        mode=Mode.DRY_RUN,
+        action=Response.ALERT,
+        obstacle=Obstacle.NO_UNIT,
+        unit=unit,
+        cgroup=cgroup,
+        parent=None if parent is None else Pid(parent),
+        comm="worker",
+        uid=1000,
+        kills=4,
+        within=Seconds(60.0),
     )
 
 

@@ -19,7 +19,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "decide": frozenset(
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
-            "family", "scope", "plan", "episode", "forecast", "bystanders", "gauge",
+            "ladder", "family", "scope", "plan", "episode", "storm", "forecast", "bystanders", "gauge",
         }
     ),
     "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),
@@ -33,7 +33,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "act": frozenset({"kill", "dryrun"}),
     "config": frozenset({"table", "documents", "config"}),
     "loop": frozenset({"hunt", "wakeup", "resident", "guard", "start"}),
-    "people": frozenset({"tmpfs", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}),
+    "people": frozenset(
+        {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
+    ),
     "front": frozenset({"cli", "__main__", "__init__"}),
 }  # fmt: skip
 """From the inside out: a module imports from its own layer and from those before it."""

@@ -20,15 +20,14 @@ from oomguard import census as module
 from oomguard import registry
 from oomguard.census import (
     FRESH,
-    GROWING,
     MOST_AT_ONCE,
     ROUND,
     SLICE,
     WATCH_SHARE,
-    WORST,
     Census,
     resolver_for,
 )
+from oomguard.ladder import WORST
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
 from oomguard.resolver import Names, Resolver
@@ -84,8 +83,8 @@ def grown(everybody: Iterable[Judged]) -> dict[int, float]:
     return {one.process.key.pid: one.growth * PAGE / MIB for one in everybody if one.growth}
 
 
-def size(judged: Judged) -> int:
-    return judged.process.held
+def likely(census: Census, *pids: int) -> list[Judged]:
+    return list(census.take_likely(map(Pid, pids)).values())
 
 
 @pytest.fixture
@@ -535,31 +534,21 @@ def follow(census: Census, clock: list[float], seconds: float) -> None:
         census.follow()
 
 
-def test_at_the_limit_the_worst_are_read_anew(crowd: Path, clock: list[float]) -> None:
-    procfs = WatchedProcFS(crowd)
-    census = census_of(procfs)
-    census.take()
-    follow(census, clock, 1)
-    worst = list(CROWD)[-WORST:]
-    for pid in CROWD:
-        hold(crowd, pid, pid + 0.5)
-    everybody = census.take_likely(size)
-    anew = {pid for pid, held in held_by(everybody).items() if held != pid}
-    assert anew >= set(worst)
-    assert len(anew) <= WORST + GROWING
-    assert [one.process.key.pid for one in everybody] == list(CROWD)
-
-
-def test_worth_is_whatever_counts(crowd: Path, clock: list[float]) -> None:
+def test_at_the_limit_the_likely_are_read_anew(crowd: Path, clock: list[float]) -> None:
     census = census_of(WatchedProcFS(crowd))
     census.take()
     follow(census, clock, 1)
     for pid in CROWD:
         hold(crowd, pid, pid + 0.5)
-    assert held_by(census.take_likely(lambda one: -size(one)))[CROWD[0]] == CROWD[0] + 0.5
+    some = set(CROWD[:2])
+    everybody = census.take_likely(map(Pid, some))
+    assert {pid for pid, held in held_by(everybody.values()).items() if held != pid} == some
+    assert sorted(everybody) == list(CROWD)
+    assert all(everybody[pid].process.key.pid == pid for pid in everybody)
+    assert census.known() == everybody
 
 
-def test_who_has_grown_is_likely_too(crowd: Path, clock: list[float]) -> None:
+def test_who_grows_is_followed(crowd: Path, clock: list[float]) -> None:
     """Though it is small as yet."""
     small = CROWD[0]
     census = census_of(WatchedProcFS(crowd))
@@ -568,7 +557,7 @@ def test_who_has_grown_is_likely_too(crowd: Path, clock: list[float]) -> None:
     hold(crowd, small, small + 20)
     follow(census, clock, 1)
     hold(crowd, small, small + 90)
-    everybody = census.take_likely(size)
+    everybody = likely(census, small)
     assert held_by(everybody)[small] == small + 90
     assert grown(everybody) == {small: 90}
 
@@ -579,19 +568,18 @@ def test_newcomers_at_the_limit(crowd: Path, clock: list[float]) -> None:
     follow(census, clock, 1)
     place(crowd, 99, exe="/bin/x", started=int(clock[0] * 100) - 50)
     hold(crowd, 99, 5)
-    first, *_ = census.take_likely(size)
+    first = census.take_likely(())[Pid(99)]
     assert (first.process.key.pid, first.verdict.standing) == (99, NEVER)
     assert grown([first]) == {99: 5}
 
 
-def test_who_has_gone_is_not_likely(crowd: Path, clock: list[float]) -> None:
+def test_who_has_gone_is_not_there(crowd: Path, clock: list[float]) -> None:
     census = census_of(WatchedProcFS(crowd))
     census.take()
     follow(census, clock, 1)
     for pid in (CROWD[0], CROWD[-1]):
         shutil.rmtree(crowd / f"proc/{pid}")
-    pids = [one.process.key.pid for one in census.take_likely(size)]
-    assert pids == list(CROWD[1:-1])
+    assert sorted(census.take_likely([Pid(CROWD[-1])])) == list(CROWD[1:-1])
 
 
 def test_who_goes_while_the_likely_are_read(crowd: Path, clock: list[float]) -> None:
@@ -599,24 +587,24 @@ def test_who_goes_while_the_likely_are_read(crowd: Path, clock: list[float]) -> 
     census.take()
     follow(census, clock, 1)
     (crowd / f"proc/{CROWD[-1]}/stat").unlink()
-    everybody = census.take_likely(size)
-    assert {one.process.key.pid for one in everybody} == {*CROWD[:-1]}
+    assert sorted(census.take_likely([Pid(CROWD[-1])])) == list(CROWD[:-1])
 
 
-@pytest.mark.parametrize("pid", [CROWD[0], CROWD[-1]], ids=["small", "among the worst"])
-def test_a_pid_that_is_reused(crowd: Path, clock: list[float], pid: int) -> None:
+@pytest.mark.parametrize("is_likely", [False, True])
+def test_a_pid_that_is_reused(crowd: Path, clock: list[float], is_likely: bool) -> None:
+    pid = Pid(CROWD[0])
     census = census_of(WatchedProcFS(crowd), rule(exe="/bin/x"))
     before = of(census, pid)
     assert before.verdict == NO_RULE
     follow(census, clock, 1)
     place(crowd, pid, exe="/bin/x", started=999_999)
     hold(crowd, pid, 1)
-    seen = next(one for one in census.take_likely(size) if one.process.key.pid == pid)
+    seen = census.take_likely([pid] if is_likely else [])[pid]
     if seen.process.key == before.process.key:
-        assert pid == CROWD[0]
+        assert not is_likely
         assert not census.confirms(seen.process)
         clock[0] += FRESH + 1
-        seen = next(one for one in census.take_likely(size) if one.process.key.pid == pid)
+        seen = census.take_likely(())[pid]
     assert (seen.process.key.starttime, seen.verdict.standing) == (999_999, NEVER)
     assert grown([seen]) == {pid: 1}
 
@@ -627,9 +615,96 @@ def test_whoever_was_not_looked_at_for_long_is_at_the_limit(crowd: Path, clock: 
     small = CROWD[0]
     hold(crowd, small, small + 9)
     clock[0] += FRESH
-    assert held_by(census.take_likely(size))[small] == small
+    assert held_by(likely(census))[small] == small
     clock[0] += 0.1
-    assert held_by(census.take_likely(size))[small] == small + 9
+    assert held_by(likely(census))[small] == small + 9
+
+
+def test_who_is_followed_in_turn_need_not_be_looked_at_at_the_limit(
+    crowd: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the turns take: else the larger the crowd, the more would be looked at all at once."""
+    monkeypatch.setattr(module, "FRESH", 0.15)
+    procfs = Slow(crowd, clock, 0, 0.001)
+    census = census_of(procfs)
+    census.take()
+    turns = len(CROWD) * 0.001 / WATCH_SHARE
+    follow(census, clock, 3 * turns)
+    procfs.looks.clear()
+    census.take_likely(())
+    assert procfs.looks == []
+    clock[0] += 0.2
+    census.take_likely(())
+    assert sorted(procfs.looks) == list(CROWD)
+
+
+def test_turns_that_were_broken_off_do_not_count(
+    crowd: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Armed again after a calm, everybody's turns begin anew."""
+    procfs = Slow(crowd, clock, 0, 0.001)
+    census = census_of(procfs)
+    census.take()
+    turns = len(CROWD) * 0.001 / WATCH_SHARE
+    follow(census, clock, 3 * turns)
+    clock[0] += 1e6
+    follow(census, clock, 0.1)
+    procfs.looks.clear()
+    census.take_likely(())
+    assert len(procfs.looks) >= len(CROWD) - MOST_AT_ONCE / 0.001 - 1
+
+
+class Counted(WatchedProcFS):
+    """Tells which pid was given away last, and counts the listings."""
+
+    last: Pid | None = Pid(500)
+    listings = 0
+
+    def last_pid(self) -> Pid | None:
+        return self.last
+
+    def pids(self) -> list[Pid]:
+        self.listings += 1
+        return super().pids()
+
+
+@pytest.mark.parametrize(
+    ("last", "later", "listings"),
+    [
+        pytest.param(500, 0.0, 0, id="nobody came"),
+        pytest.param(501, 0.0, 1, id="somebody came"),
+        pytest.param(7, 0.0, 1, id="pids began again"),
+        pytest.param(None, 0.0, 1, id="not known"),
+        pytest.param(500, FRESH + 0.1, 1, id="long ago"),
+    ],
+)
+def test_all_are_listed_where_somebody_may_have_come(
+    crowd: Path, clock: list[float], last: int | None, later: float, listings: int
+) -> None:
+    procfs = Counted(crowd)
+    census = census_of(procfs)
+    census.take_likely(())
+    procfs.last, procfs.listings = None if last is None else Pid(last), 0
+    place(crowd, 99)
+    clock[0] += later
+    assert (Pid(99) in census.take_likely(())) is bool(listings)
+    assert procfs.listings == listings
+
+
+def test_who_comes_during_a_listing_is_found_by_the_next(crowd: Path, clock: list[float]) -> None:
+    procfs = Counted(crowd)
+    census = census_of(procfs)
+    listed = procfs.pids
+
+    def coming() -> list[Pid]:
+        found = listed()
+        place(crowd, 99)
+        procfs.last = Pid(501)
+        return found
+
+    procfs.pids = coming  # type: ignore[method-assign]  # for this once
+    assert Pid(99) not in census.take_likely(())
+    assert Pid(99) in census.take_likely(())
 
 
 def test_whoever_has_not_changed_is_not_read_again(crowd: Path, clock: list[float]) -> None:
@@ -647,7 +722,7 @@ def test_a_verdict_that_comes_late_is_not_forgotten(crowd: Path, clock: list[flo
     assert all(one.verdict.unresolved for one in census.take())
     for _ in CROWD:
         census.refresh()
-    assert all(one.verdict.standing is NEVER for one in census.take_likely(size))
+    assert all(one.verdict.standing is NEVER for one in likely(census))
 
 
 def test_followers_see_who_comes_and_who_grows(crowd: Path, clock: list[float]) -> None:
@@ -662,7 +737,7 @@ def test_followers_see_who_comes_and_who_grows(crowd: Path, clock: list[float]) 
     shutil.rmtree(crowd / "proc/99")
     follow(census, clock, 1)
     place(crowd, 99)
-    assert grown(census.take_likely(lambda _: 0)) == {CROWD[5]: 3000 - CROWD[5]}
+    assert grown(likely(census)) == {CROWD[5]: 3000 - CROWD[5]}
     assert procfs.reads["exe"] == len(CROWD) + 2
 
 
@@ -765,7 +840,7 @@ def test_what_cannot_be_read_for_now_stays_as_it_was(
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     monkeypatch.setattr(procfs, "process", failing)
-    assert set(held_by(census.take_likely(size))) == set(CROWD)
+    assert set(held_by(likely(census, *CROWD))) == set(CROWD)
     assert census.take() == ()
 
 

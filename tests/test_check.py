@@ -14,6 +14,7 @@ from oomguard.event import Mode
 from oomguard.meminfo import Memory
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.storm import Response, Tolerance
 from oomguard.units import MIB, Amount, Bytes, Percent, parse_duration
 
 SHIPPED = Path(__file__).parent.parent / "config"
@@ -195,6 +196,11 @@ def configs(draw: st.DrawFn) -> Config:
         policy=draw(st.sampled_from(Policy)),
         scope=draw(st.sampled_from(Scope)),
         grace=parse_duration(f"{draw(st.floats(0, 1e6)):.9f}s"),
+        storm=Tolerance(
+            kills=draw(st.integers(2, 16)),
+            within=parse_duration(f"{draw(st.floats(1, 86400)):.9f}s"),
+            action=draw(st.sampled_from(Response)),
+        ),
         rules=draw(rules()),
         record="/" + draw(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),
         listen=Address(

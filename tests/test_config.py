@@ -21,6 +21,7 @@ from oomguard.errors import ConfigErrors
 from oomguard.event import Mode
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Scope
+from oomguard.storm import Response, Tolerance
 from oomguard.units import MIB, Bytes, Percent, Seconds
 
 SHIPPED = Path(__file__).parent.parent / "config"
@@ -38,6 +39,9 @@ commit.term = "90%"
 victim.policy = "classic"
 victim.scope = "unit"
 victim.grace = "3s"
+storm.kills = 5
+storm.within = "1h"
+storm.action = "stop-unit"
 record.path = "/run/x/y"
 metrics.listen = "[::1]:80"
 """
@@ -94,6 +98,7 @@ def test_every_key_is_read(main: Path) -> None:
         policy=Policy.CLASSIC,
         scope=Scope.UNIT,
         grace=Seconds(3.0),
+        storm=Tolerance(kills=5, within=Seconds(3600.0), action=Response.STOP_UNIT),
         rules=(),
         record="/run/x/y",
         listen=Address(host="::1", port=80),
@@ -187,6 +192,17 @@ def test_drop_ins_replace_values_and_add_rules(main: Path) -> None:
         ('victim.policy = "kernal"', "victim.policy", 'did you mean "kernel"?'),
         ('victim.scope = "proces"', "victim.scope", 'did you mean "process"?'),
         ('victim.grace = "-1s"', "victim.grace", "is negative"),
+        ("storm.kills = 1", "storm.kills", "is 1; it must be from 2 to 16"),
+        ("storm.kills = 17", "storm.kills", "is 17; it must be from 2 to 16"),
+        ("storm.kills = -3", "storm.kills", "is -3; it must be from 2 to 16"),
+        ("storm.kills = true", "storm.kills", "must be an integer, not true or false"),
+        ("storm.kills = 3.0", "storm.kills", "must be an integer, not the number 3.0"),
+        ('storm.kills = "3"', "storm.kills", "must be an integer, not text"),
+        ('storm.within = "0s"', "storm.within", "is 0s; it must be between 1s and 24h"),
+        ('storm.within = "25h"', "storm.within", "is 90000s; it must be between 1s and 24h"),
+        ("storm.within = 600", "storm.within", "must be text in quotes, not the number 600"),
+        ('storm.action = "stop"', "storm.action", 'did you mean "stop-unit"?'),
+        ('storm.kill = "3"', "storm.kill", 'did you mean "storm.kills"?'),
         ('record.path = "run/x"', "record.path", "is not an absolute path"),
         ('record.path = ""', "record.path", "is not an absolute path"),
         ('record.path = "/a\\u0000b"', "record.path", "is not an absolute path"),
@@ -269,6 +285,12 @@ def test_there_may_be_many_rules_but_not_any_number(main: Path) -> None:
     assert len(load(main).rules) == MOST_RULES
     main.write_text("".join(rules))
     assert problems(main) == [f'{main}: rule "r64" name: is one rule too many: at most 64 may be']
+
+
+@pytest.mark.parametrize(("kills", "within"), [(2, 1), (16, 86400)])
+def test_the_bounds_of_a_storm(main: Path, kills: int, within: int) -> None:
+    main.write_text(f'storm.kills = {kills}\nstorm.within = "{within}s"')
+    assert load(main).storm == Tolerance(kills=kills, within=Seconds(within), action=Response.ALERT)
 
 
 def test_kill_may_be_as_high_as_term(main: Path) -> None:

@@ -11,8 +11,9 @@ from oomguard.counters import EXIT, HISTOGRAMS, REACTION, Counter
 from oomguard.episode import Outcome, Sent
 from oomguard.event import Event, KernelKilled, Lifecycle, LifecycleChanged, Mode
 from oomguard.pressure import Phase
+from oomguard.storm import Response
 from oomguard.units import Bytes, Seconds
-from tests.specimens import ACTING, ENDED, EVENTS, HOLDING, KILLING
+from tests.specimens import ACTING, ENDED, EVENTS, HOLDING, KILLING, STORMING
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,9 @@ from tests.specimens import ACTING, ENDED, EVENTS, HOLDING, KILLING
             {("outcomes", ("receded",)): 1, ("memory_freed_bytes", ()): 0},
         ),
         (HOLDING, {("holds", ("all_protected",)): 1}),
+        (STORMING, {("storms", ("alert",)): 1}),
+        (replace(STORMING, action=Response.STOP_UNIT), {("storms", ("stop-unit",)): 1}),
+        (replace(STORMING, mode=Mode.DRY_RUN), {}),
         (ACTING, {("episodes", ()): 1}),
         (replace(ACTING, after=Phase.CALM), {}),
         (KernelKilled(kills=7), {("kernel_kills", ()): 7}),

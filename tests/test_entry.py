@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomguard import wording
-from oomguard.entry import Entry, MessageId, Priority, entry, lost, with_tmpfs
+from oomguard.entry import Entry, MessageId, Priority, entry, lost, not_stopped, with_tmpfs
 from oomguard.episode import Outcome, Sent
 from oomguard.event import Event, KernelKilled, Lifecycle, Mode
 from oomguard.pressure import Reason
-from oomguard.units import Bytes
-from tests.telling import HOSTILE, ended, holding, killing, lifecycle, one_of_each, person
+from oomguard.storm import Obstacle, Response
+from oomguard.units import Bytes, Pid
+from tests.telling import HOSTILE, ended, holding, killing, lifecycle, one_of_each, person, storming
 
 WALL = 1700000000.25
 
@@ -33,6 +34,8 @@ def of(event: Event) -> Entry:
         (ended(person(), Outcome.NOT_ENOUGH), Priority.WARNING),
         (ended(person(), Outcome.HUNG), Priority.ERROR),
         (holding(person()), Priority.WARNING),
+        (storming(), Priority.ERROR),
+        (storming(mode=Mode.DRY_RUN), Priority.WARNING),
         (KernelKilled(kills=1), Priority.ERROR),
         (lifecycle(Lifecycle.STARTED), Priority.INFO),
         (lifecycle(Lifecycle.RELOAD_REFUSED), Priority.ERROR),
@@ -48,7 +51,8 @@ def test_each_outcome_has_an_entry(outcome: Outcome) -> None:
 
 
 def test_each_kind_of_event_has_its_own_message_id() -> None:
-    ids = [of(event).message_id for event in one_of_each("x")] + [lost(1).message_id]
+    ids = [of(event).message_id for event in one_of_each("x")]
+    ids += [lost(1).message_id, not_stopped("a.service", "x").message_id]
     assert sorted(ids) == sorted(MessageId)
     assert {UUID(value).version for value in MessageId} == {4}
 
@@ -130,6 +134,33 @@ def test_no_name_forges_a_line_or_a_field(name: str) -> None:
             assert re.fullmatch(r"(OOMGUARD|OBJECT)_[A-Z_]+", field)
             assert value.isprintable()
             value.encode()
+
+
+def test_a_storm_has_all_its_figures() -> None:
+    assert of(storming(action=Response.STOP_UNIT)).fields == (
+        ("OOMGUARD_TIME", "1700000000.250000"),
+        ("OOMGUARD_MODE", "enforce"),
+        ("OOMGUARD_STORM_ACTION", "stop-unit"),
+        ("OOMGUARD_STORM_KILLS", "3"),
+        ("OOMGUARD_STORM_WITHIN_SECONDS", "600.000"),
+        ("OOMGUARD_VICTIM_COMM", "java"),
+        ("OOMGUARD_VICTIM_UID", "998"),
+        ("OOMGUARD_VICTIM_UNIT", "cache.service"),
+        ("OBJECT_SYSTEMD_UNIT", "cache.service"),
+    )
+
+
+def test_a_storm_without_a_unit_says_where_it_comes_from() -> None:
+    found = dict(of(storming(None, obstacle=Obstacle.NO_UNIT, cgroup="/a\n", parent=Pid(812))).fields)
+    assert found["OOMGUARD_STORM_OBSTACLE"] == "no_unit"
+    assert (found["OOMGUARD_VICTIM_CGROUP"], found["OOMGUARD_VICTIM_PARENT"]) == (r"/a\n", "812")
+
+
+def test_a_unit_that_could_not_be_stopped() -> None:
+    item = not_stopped("cache.service", "there is no systemctl")
+    assert item.priority is Priority.ERROR
+    assert item.message == "cache.service could not be stopped: there is no systemctl."
+    assert ("OBJECT_SYSTEMD_UNIT", "cache.service") in item.fields
 
 
 def test_a_hold_says_who_holds_the_memory() -> None:

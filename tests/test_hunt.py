@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from oomguard.badness import Policy
-from oomguard.census import Census
+from oomguard.census import FRESH, Census
 from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
-from oomguard.event import Ended, Event, Holding, Killing, Mode
-from oomguard.hunt import HELD, Hunt
+from oomguard.event import Ended, Event, Holding, Killing, Mode, Storming
+from oomguard.hunt import HELD, WATCH_EVERY, Hunt
 from oomguard.kill import Delivery
 from oomguard.plan import HoldReason, Kill
 from oomguard.pressure import Assessment, Level, Reason, Sample
 from oomguard.process import Key
 from oomguard.ranking import Judged
 from oomguard.rules import Scope, Standing
+from oomguard.storm import Obstacle, Response, Tolerance
 from oomguard.units import Pid, Seconds
 from tests.builders import MACHINE, assessment, holdings, judged, memory, process, sample, verdict
 
@@ -34,12 +35,16 @@ class Village(Census):
     def __init__(self, *everybody: Judged) -> None:
         self.everybody = everybody
         self.looks = 0
+        self.likely: set[Pid] = set()
         self.followed = 0
 
-    def take_likely(self, worth: Callable[[Judged], int]) -> tuple[Judged, ...]:
-        assert worth(SMALL) > 0
+    def known(self) -> dict[Pid, Judged]:
+        return {one.process.key.pid: one for one in self.everybody}
+
+    def take_likely(self, likely: Iterable[Pid]) -> dict[Pid, Judged]:
+        self.likely = set(likely)
         self.looks += 1
-        return self.everybody
+        return self.known()
 
     def follow(self) -> None:
         self.followed += 1
@@ -48,7 +53,7 @@ class Village(Census):
 class Hand:
     """Does nothing, and says what it is told to say."""
 
-    mode = Mode.ENFORCE
+    mode: Mode = Mode.ENFORCE
     fds: tuple[int, ...] = ()
 
     def __init__(self) -> None:
@@ -87,6 +92,7 @@ class Scene:
             policy=Policy.KERNEL,
             scope=Scope.PROCESS,
             grace=GRACE,
+            storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.STOP_UNIT),
             census=self.village,
             actor=self.hand,
             machine=MACHINE,
@@ -221,6 +227,50 @@ def test_three_deaths_in_vain_are_enough() -> None:
     assert scene.hand.sent[3:] == [(40, Sent.TERM)]
 
 
+def storm(scene: Scene, deaths: int) -> list[Event]:
+    """What is told while the biggest of the village dies `deaths` times, and each time it helps."""
+    for turn in range(deaths):
+        scene.act(100 + 10 * turn)
+        scene.hand.has_gone = True
+        assert scene.follow(101 + 10 * turn, WELL, 350) is Outcome.RECOVERED
+    return scene.told()
+
+
+CACHE = judged(process(20, 300), cgroup="/system.slice/cache.service", unit="cache.service")
+
+
+def test_who_dies_again_and_again_is_told_of_after_its_last_death() -> None:
+    told = storm(Scene(CACHE), 5)
+    assert [type(event) for event in told] == [Killing, Ended] * 3 + [Storming] + [Killing, Ended] * 2
+    event = told[6]
+    assert isinstance(event, Storming)
+    assert (event.unit, event.kills, event.mode) == ("cache.service", 3, Mode.ENFORCE)
+    assert (event.action, event.obstacle) == (Response.STOP_UNIT, None)
+
+
+def test_a_storm_in_dry_run_is_one_of_would_be_deaths() -> None:
+    scene = Scene(CACHE)
+    scene.hand.mode = Mode.DRY_RUN
+    (event,) = (event for event in storm(scene, 3) if isinstance(event, Storming))
+    assert event.mode is Mode.DRY_RUN
+
+
+def test_a_unit_that_holds_somebody_protected_is_left_alone() -> None:
+    told = storm(Scene(CACHE, replace(PROTECTED, unit="cache.service")), 3)
+    (event,) = (event for event in told if isinstance(event, Storming))
+    assert (event.action, event.obstacle) == (Response.ALERT, Obstacle.PROTECTED)
+
+
+@pytest.mark.parametrize("delivery", [Delivery.REFUSED, Delivery.VANISHED])
+def test_who_does_not_die_of_the_guard_makes_no_storm(delivery: Delivery) -> None:
+    scene = Scene(CACHE)
+    scene.hand.delivery = delivery
+    for at in (100, 200, 300, 400):
+        scene.hunt.relax(sample(at))
+        scene.act(at)
+    assert {type(event) for event in scene.told()} == {Ended}
+
+
 def test_a_stall_that_goes_on_uses_the_patience_up() -> None:
     """Each death ends the stall for the moment, as it is measured anew; none of them brings memory back."""
     scene = Scene(*(judged(process(pid, 20)) for pid in range(10, 20)))
@@ -254,6 +304,26 @@ def test_while_it_holds_it_does_not_look_at_every_poll() -> None:
     scene.act(100)
     scene.act(100)
     assert scene.village.looks == 1
+
+
+def test_who_was_worst_when_last_looked_at_is_read_anew() -> None:
+    scene = Scene(BIG, PROTECTED)
+    scene.hunt.watch(sample(100))
+    scene.village.everybody = (SMALL, BIG, PROTECTED)
+    scene.hunt.act(sample(100 + WATCH_EVERY), LOW, lambda: (sample(), LOW))
+    assert scene.village.likely == {20}
+
+
+@pytest.mark.parametrize(
+    ("later", "reason"), [(FRESH + 1, Reason.LOW_MEMORY), (WATCH_EVERY, Reason.COMMIT_LIMIT)]
+)
+def test_who_is_worst_by_what_is_known_is_read_anew(later: float, reason: Reason) -> None:
+    """Where nobody was ranked for long, or by another measure."""
+    scene = Scene(BIG, PROTECTED)
+    scene.hunt.watch(sample(100))
+    scene.village.everybody = (SMALL, BIG, PROTECTED)
+    scene.act(100 + later, assessment(reason, committed=500, commit_limit=400))
+    assert scene.village.likely == {10, 20}
 
 
 def test_oomguard_is_nobodys_victim() -> None:

@@ -15,12 +15,14 @@ import pytest
 
 from oomguard import entry, journal, tmpfs
 from oomguard.entry import Entry, MessageId, Priority
-from oomguard.event import Degraded, Event, Lifecycle
+from oomguard.event import Degraded, Event, Lifecycle, Mode
 from oomguard.plan import HoldReason
 from oomguard.record import Reader, Writer
+from oomguard.stopunit import Stopper
+from oomguard.storm import Response
 from oomguard.teller import Ledger
 from oomguard.units import MIB, Bytes, Seconds
-from tests.telling import HOSTILE, holding, killing, lifecycle, one_of_each, person, state
+from tests.telling import HOSTILE, holding, killing, lifecycle, one_of_each, person, state, storming
 
 ROOT = Path(__file__).parents[1]
 STAGED = 'mount -t tmpfs tmpfs /run/systemd && exec "$0" -m tests.journald_stage "$1"'
@@ -176,6 +178,42 @@ def test_where_killing_does_not_help_the_biggest_tmpfs_are_told(
     journal.tell_events(reader, Ledger.create(0), sink)
     (message,) = sink.taken
     assert message.endswith(' The biggest tmpfs: "/dev/shm" (600 MiB).') is asked
+
+
+def test_the_unit_of_a_storm_is_stopped_once_and_none_in_dry_run(
+    writer: Writer, reader: Reader, tmp_path: Path
+) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/told\n')
+    systemctl.chmod(0o755)
+    ledger, stopper = Ledger.create(0), Stopper((str(systemctl),))
+    writer.tell(storming("dry.service", Mode.DRY_RUN, Response.STOP_UNIT))
+    writer.tell(storming("alert.service"))
+    writer.tell(storming(HOSTILE, action=Response.STOP_UNIT))
+    writer.tell(storming("cache.service", action=Response.STOP_UNIT))
+    sink = Fussy(9)
+    for _ in range(2):
+        # A guard that has ended: all is told once, and the process ends.
+        woken, wake = os.pipe()
+        os.close(wake)
+        journal.tell(reader, ledger, woken, sink, stopper)
+        os.close(woken)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+    assert (tmp_path / "told").read_text() == "stop --no-block -- cache.service\n"
+    assert len(sink.taken) == 4
+
+
+def test_a_unit_that_could_not_be_stopped_is_told_until_it_is_taken() -> None:
+    stopper = Stopper(())
+    for unit in ("a.service", "b.service"):
+        stopper.ask(unit)
+        stopper.tend(Seconds(0))
+    first, second = Fussy(1), Fussy(9)
+    with pytest.raises(TimeoutError):
+        journal.tell_failures(stopper, first)
+    journal.tell_failures(stopper, second)
+    assert first.taken == ["a.service could not be stopped: there is no systemctl."]
+    assert second.taken == ["b.service could not be stopped: there is no systemctl."]
 
 
 @pytest.mark.parametrize(

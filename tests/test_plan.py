@@ -23,7 +23,7 @@ from oomguard.plan import (
     decide,
     disappointed_by,
     gain,
-    spared_grows,
+    spared_prevail,
 )
 from oomguard.pressure import Assessment, Level, Reason
 from oomguard.process import MemoryUse, Process
@@ -148,9 +148,7 @@ def test_whom(everybody: tuple[Judged, ...], pids: list[int]) -> None:
             HoldReason.FUTILE,
             id="whoever is protected is not what is wrong",
         ),
-        pytest.param(
-            (judged(process(10, 4)),), Doubt.SPARED_GROWS, HoldReason.CULPRIT_SPARED, id="the culprit"
-        ),
+        pytest.param((judged(process(10, 4)),), Doubt.SPARED, HoldReason.CULPRIT_SPARED, id="the culprit"),
     ],
 )
 def test_hold(everybody: tuple[Judged, ...], doubt: Doubt, why: HoldReason) -> None:
@@ -251,12 +249,18 @@ def test_a_backlog_of_swap_is_nobody_s_to_die_for(at: Assessment, backlog: float
             False,
             id="as much",
         ),
-        pytest.param((judged(process(3), growth=9), judged(process(11), growth=2)), False, id="passed over"),
+        pytest.param(
+            (judged(process(3, 90), growth=9), judged(process(11), growth=2)), False, id="passed over"
+        ),
+        pytest.param(
+            (judged(process(10, 11), verdict(NEVER)), judged(process(11, 10))), True, id="holds more"
+        ),
+        pytest.param((judged(process(10, 10), verdict(NEVER)), judged(process(11, 10))), False, id="as much"),
     ],
 )
-def test_who_is_spared_grows_more(everybody: tuple[Judged, ...], grows: bool) -> None:
+def test_who_is_spared_prevail_more(everybody: tuple[Judged, ...], grows: bool) -> None:
     passed = Exempt(own=frozenset(), passed_over=frozenset({process(3).key}))
-    assert spared_grows(ranked(*everybody, exempt=passed)) is grows
+    assert spared_prevail(ranked(*everybody, exempt=passed)) is grows
 
 
 def test_a_rule_s_scope_beats_the_general_one() -> None:

@@ -143,6 +143,39 @@ def test_sees_changes_while_files_are_kept_open(host: Path) -> None:
     procfs.close()
 
 
+@pytest.mark.parametrize(
+    ("itself", "loadavg", "last"),
+    [
+        pytest.param(str(os.getpid()), "0.20 0.18 0.12 1/80 11206\n", 11206, id="ours"),
+        pytest.param("7", "0.20 0.18 0.12 1/80 11206\n", None, id="of another pid namespace"),
+        pytest.param(str(os.getpid()), "0.20 0.18 0.12 1/80\n", None, id="worded oddly"),
+        pytest.param(str(os.getpid()), None, None, id="no such file"),
+    ],
+)
+def test_the_pid_given_away_last(host: Path, itself: str, loadavg: str | None, last: int | None) -> None:
+    (host / "proc/self").unlink(missing_ok=True)
+    (host / "proc/self").symlink_to(itself)
+    (host / "proc/loadavg").unlink(missing_ok=True)
+    if loadavg is not None:
+        (host / "proc/loadavg").write_text(loadavg)
+    assert ProcFS(host).last_pid() == last
+
+
+def test_whoever_is_made_has_the_pid_given_away_last() -> None:
+    procfs = ProcFS()
+    before = procfs.last_pid()
+    assert before is not None
+    os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+    assert procfs.last_pid() != before
+
+
+def test_a_file_mounted_over_the_kernels_tells_nothing(host: Path) -> None:
+    """As lxcfs does."""
+    (host / "proc/self").symlink_to(str(os.getpid()))
+    (host / "proc/loadavg").symlink_to("/proc/loadavg")
+    assert ProcFS(host).last_pid() is None
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 

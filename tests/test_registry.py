@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from oomguard.errors import Gone
 from oomguard.procfs import ProcFS
 from oomguard.registry import Dossier, Registry
 from oomguard.rules import NO_RULE, Effect, Field, Rule, Standing, pattern
@@ -94,4 +96,14 @@ def test_nothing_is_kept_of_who_has_gone(root: Path) -> None:
     registry = Registry(ProcFS(root), (), None)
     entered(registry, root)
     registry.forget({Pid(10), Pid(11)})
+    assert registry.dossiers == {}
+
+
+def test_who_ends_before_its_names_are_read_is_nobody(root: Path) -> None:
+    """Without names no rule would protect it, and its pid may be another's."""
+    process = ProcFS(root).process(Pid(10))
+    registry = Registry(ProcFS(root), (PYTHON,), None)
+    shutil.rmtree(root / "proc/10")
+    with pytest.raises(Gone):
+        registry.enter(process, NOW)
     assert registry.dossiers == {}

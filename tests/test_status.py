@@ -91,7 +91,7 @@ def test_the_last_events_are_one_harmless_line_each(path: Path, writer: Writer) 
     lines = shown(path)
     told = lines[lines.index("Last told") + 1 :]
     assert len(told) == status.LAST
-    assert told[0].endswith("18")
+    assert told[0].endswith("19")
     assert all(line.startswith("  20") and line.isprintable() for line in told)
     assert all("\udcff" not in line for line in lines)
 

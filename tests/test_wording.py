@@ -14,7 +14,8 @@ from oomguard.holders import Holder
 from oomguard.plan import HoldReason
 from oomguard.pressure import Phase, Reason, StallOf
 from oomguard.state import State
-from oomguard.units import Bytes
+from oomguard.storm import Obstacle, Response
+from oomguard.units import Bytes, Pid, Seconds
 from tests.telling import (
     HOSTILE,
     ended,
@@ -26,6 +27,7 @@ from tests.telling import (
     person,
     phase_changed,
     state,
+    storming,
 )
 
 JAVA = '"java" (pid 1234, tomcat.service, uid 998, 812 MiB and 512 KiB of swap)'
@@ -78,6 +80,41 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
             f"The biggest of the spared is {JAVA}.",
         ),
         (
+            storming(),
+            "Restart storm: processes of cache.service were ended 3 times within 10 min; "
+            'it is left alone (storm.action = "alert").',
+        ),
+        (
+            storming(action=Response.STOP_UNIT),
+            "Restart storm: processes of cache.service were ended 3 times within 10 min; "
+            'the unit is being stopped (storm.action = "stop-unit").',
+        ),
+        (
+            storming(action=Response.STOP_UNIT, mode=Mode.DRY_RUN),
+            "Restart storm in dry run: processes of cache.service would have been ended 3 times within "
+            '10 min; the unit would be stopped (storm.action = "stop-unit").',
+        ),
+        (
+            replace(storming(obstacle=Obstacle.PROTECTED), within=Seconds(45.0)),
+            "Restart storm: processes of cache.service were ended 3 times within 45 s; "
+            "it is left alone, as somebody in it may not die.",
+        ),
+        (
+            storming(None, obstacle=Obstacle.NO_UNIT, cgroup='/a"\n'),
+            r'Restart storm: processes of the control group "/a\"\n" were ended 3 times within 10 min; '
+            "it is left alone, as it has no unit that may be stopped.",
+        ),
+        (
+            storming(None, parent=Pid(812)),
+            'Restart storm: children of pid 812 such as "java" (uid 998) were ended 3 times within 10 min; '
+            'it is left alone (storm.action = "alert").',
+        ),
+        (
+            storming(None),
+            'Restart storm: orphans such as "java" (uid 998) were ended 3 times within 10 min; '
+            'it is left alone (storm.action = "alert").',
+        ),
+        (
             phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST),
             "Watching closely as memory lasts 1.5 s more at this pace (90 MiB available); 90 MiB available.",
         ),
@@ -116,6 +153,7 @@ def test_each_reason_has_words(reason: Reason) -> None:
         (wording.OUTCOMES, Outcome),
         (wording.HOLDS, HoldReason),
         (wording.HOLDERS, Holder),
+        (wording.OBSTACLES, Obstacle),
         (wording.PHASES, Phase),
         (wording.LIFECYCLE, Lifecycle),
     ],
@@ -123,6 +161,12 @@ def test_each_reason_has_words(reason: Reason) -> None:
 def test_each_value_has_words(words: dict[str, str], values: type[str]) -> None:
     assert set(words) == set(values)  # type: ignore[call-overload]  # an enumeration's class is iterable
     assert len(set(words.values())) == len(words)
+
+
+def test_a_unit_that_could_not_be_stopped() -> None:
+    assert wording.not_stopped("a\n.service", "it\nis not there") == (
+        r"a\n.service could not be stopped: it\nis not there."
+    )
 
 
 def test_mounts() -> None:
