@@ -29,13 +29,14 @@ from oomguard.episode import Sent
 from oomguard.event import Mode
 from oomguard.gauge import ARMED_PAUSE, Gauge
 from oomguard.growth import SHORT
-from oomguard.hunt import WATCH_EVERY, Hunt
+from oomguard.hunt import Hunt
 from oomguard.kill import Delivery
 from oomguard.plan import LEAST_GAIN, Kill
 from oomguard.pressure import Assessment, Limit, Sample
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.sampler import Sampler
+from oomguard.scout import WATCH_EVERY, Scout
 from oomguard.units import Percent, Pid, Seconds
 
 CROWDS = (100, 1_000, 10_000)
@@ -106,15 +107,15 @@ class Scene:
         self._stopwatch = Stopwatch()
         self._sampler = Sampler(procfs)
         self._gauge = Gauge(limits, procfs.overcommit(), procfs.machine().page_size)
+        machine, census = procfs.machine(), Census(procfs, (), None)
         self._hunt = Hunt(
-            policy=DEFAULTS.policy,
-            scope=DEFAULTS.scope,
+            scout=Scout(
+                policy=DEFAULTS.policy, scope=DEFAULTS.scope, census=census, machine=machine, own=frozenset
+            ),
+            actor=self._stopwatch,
             grace=DEFAULTS.grace,
             storm=DEFAULTS.storm,
-            census=Census(procfs, (), None),
-            actor=self._stopwatch,
-            machine=procfs.machine(),
-            own=frozenset,
+            machine=machine,
             holdings=procfs.holdings,
         )
         self._hunt.rehearse(*self._read())

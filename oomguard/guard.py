@@ -35,9 +35,9 @@ from oomguard.kill import Actor, Killer, Releaser
 from oomguard.phase import Phases
 from oomguard.pressure import Assessment, Phase, Sample
 from oomguard.procfs import ProcFS
-from oomguard.ranking import Ranking
 from oomguard.record import Writer
 from oomguard.sampler import Sampler
+from oomguard.scout import Look, Scout
 from oomguard.state import State, thresholds
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
@@ -75,7 +75,7 @@ class Guard:
         self._events: list[Event] = []
         self._phases = Phases()
         self._sampler = Sampler(procfs)
-        self._learnt: Ranking | None = None
+        self._learnt: Look | None = None
         self._kernel_kills = procfs.vmstat().oom_kill
         self._failure = ""
         self._collect_at = Seconds(0.0)
@@ -91,15 +91,15 @@ class Guard:
         self._configured, self._config_ok = time.time(), True
         self._gauge = Gauge(config.limits, self._procfs.overcommit(), self._machine.page_size)
         census = Census(self._procfs, config.rules, resolver_for(config.rules, self._procfs))
+        self._scout = Scout(
+            policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
+        )
         self._hunt = Hunt(
-            policy=config.policy,
-            scope=config.scope,
+            scout=self._scout,
+            actor=self._actor(config.mode, census),
             grace=config.grace,
             storm=config.storm,
-            census=census,
-            actor=self._actor(config.mode, census),
             machine=self._machine,
-            own=self._own,
             holdings=self._procfs.holdings,
         )
 
@@ -176,11 +176,11 @@ class Guard:
 
     def _learn(self) -> None:
         """From the latest look: whose stall is the culprit's own, and who the bystanders are."""
-        found = self._hunt.last_look
-        if found is not None and found is not self._learnt:
-            self._learnt = found
-            self._gauge.culprit = bystanders.culprit(found)
-            self._sampler.watch(bystanders.groups(found))
+        look = self._scout.latest
+        if look is not None and look is not self._learnt:
+            self._learnt = look
+            self._gauge.culprit = bystanders.culprit(look.ranking)
+            self._sampler.watch(bystanders.groups(look.ranking))
 
     def _note(self, sample: Sample, assessment: Assessment) -> None:
         """What happened to the loop and to the host since the last poll."""
@@ -199,7 +199,7 @@ class Guard:
 
     def _rest(self, sample: Sample, assessment: Assessment) -> None:
         """What has time only while nobody is in flight, and what has time only while no limit is crossed."""
-        self._hunt.census.refresh()
+        self._scout.census.refresh()
         if self._reload_due:
             self._reload_due = False
             self._reload()
@@ -228,7 +228,7 @@ class Guard:
             self._config_ok = False
             self._events.append(LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=str(error)))
             return
-        self._hunt.census.close()
+        self._scout.census.close()
         # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
         self._events += self._hunt.events
         self._configure(config)
@@ -287,6 +287,6 @@ class Guard:
             configured=self._configured,
             config_ok=self._config_ok,
             psi=sample.pressure is not None,
-            candidates=self._hunt.candidates,
-            spared=self._hunt.spared,
+            candidates=self._scout.candidates,
+            spared=self._scout.spared,
         )

@@ -1,4 +1,4 @@
-"""From a crossed limit to the end of an episode: looks, decides, has it carried out, and follows up.
+"""From a crossed limit to the end of an episode: decides, has it carried out, and follows up.
 
 Nothing here tells anything: events are left in `events`, which the loop publishes once a poll is done.
 """
@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from oomguard import account
-from oomguard.badness import Machine, Policy
-from oomguard.census import FRESH, Census
+from oomguard.badness import Machine
 from oomguard.episode import (
     Episode,
     Finish,
@@ -26,24 +25,28 @@ from oomguard.episode import (
     finish,
 )
 from oomguard.event import Event, Killing, Person
-from oomguard.family import worst_family_first
 from oomguard.forecast import Pace
 from oomguard.holders import Held, holders, is_elsewhere
 from oomguard.kill import Actor, Delivery
-from oomguard.ladder import Basis, Ladder
 from oomguard.meminfo import Holdings
-from oomguard.plan import PATIENCE, Doubt, Hold, HoldReason, Kill, decide, disappointed_by, spared_prevail
+from oomguard.plan import (
+    PATIENCE,
+    Doubt,
+    Hold,
+    HoldReason,
+    Kill,
+    Plan,
+    decide,
+    disappointed_by,
+    spared_prevail,
+)
 from oomguard.pressure import Assessment, Level, Reason, Sample
 from oomguard.process import Key
-from oomguard.ranking import Exempt, Ranking
-from oomguard.rules import Scope
+from oomguard.ranking import Ranking
+from oomguard.scout import Look, Scout
 from oomguard.storm import Storms, Tolerance
-from oomguard.units import Bytes, Pages, Pid, Seconds
+from oomguard.units import Bytes, Seconds
 
-LOOK_SHARE = 0.1
-"""Of a CPU, for looking at everybody while nobody may be killed."""
-WATCH_EVERY = Seconds(1.0)
-"""How often everybody is ranked anew while armed."""
 LOOKS_HELD = 3
 """Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
 HELD = Seconds(60.0)
@@ -62,42 +65,27 @@ class _Flight:
 class Hunt:
     """One episode at a time, under one configuration."""
 
-    def __init__(  # noqa: PLR0913 - all by name
+    def __init__(
         self,
         *,
-        policy: Policy,
-        scope: Scope,
+        scout: Scout,
+        actor: Actor,
         grace: Seconds,
         storm: Tolerance,
-        census: Census,
-        actor: Actor,
         machine: Machine,
-        own: Callable[[], frozenset[Pid]],
         holdings: Callable[[], Holdings],
     ) -> None:
-        """`own`: the pids of oomguard itself, which change as its helpers are started again.
-
-        `holdings`: what the host's memory is used for, now.
-        """
-        self.census = census
+        """`holdings`: what the host's memory is used for, now."""
+        self.scout = scout
         self.actor = actor
         self.events: list[Event] = []
-        self.candidates = 0
-        self.spared = 0
-        self._policy = policy
-        self._scope = scope
         self._grace = grace
         self._machine = machine
-        self._own = own
         self._holdings = holdings
         self._flight: _Flight | None = None
         self._passed_over: frozenset[Key] = frozenset()
         self._disappointment = 0
-        self._ladder = Ladder()
-        self._looked_at = Seconds(0.0)
-        self._look_again = Seconds(0.0)
-        self.last_look: Ranking | None = None
-        """What the latest look found; each look makes another one."""
+        self._hold_until = Seconds(0.0)
         self._pace = Pace()
         self._storms = Storms(storm)
         self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Seconds] = {}
@@ -118,24 +106,16 @@ class Hunt:
         return self._flight is not None and self._flight.episode.stage is Stage.SETTLING
 
     def watch(self, sample: Sample) -> None:
-        """While armed: keep the candidates known, at a bounded share of a CPU."""
-        self.census.follow()
-        if sample.at >= self._looked_at + WATCH_EVERY:
-            self._look(sample, ())
+        """While armed: keep the candidates known."""
+        self.scout.watch(sample, self._left_out())
 
     def rehearse(self, sample: Sample, assessment: Assessment) -> None:
         """Go the whole way from the look to the plan once, so that nothing is left to load or to grow."""
         for _ in range(LOOKS_HELD):
             # So that everybody is ranked anew, which takes more memory than all that comes later.
-            self._ladder = Ladder()
-            machine, found = self._look(sample, assessment.reasons)
-            decide(
-                found,
-                assessment,
-                self._scope,
-                machine,
-                self._doubt(assessment, self._who_holds(found), found),
-            )
+            self.scout.forget()
+            look = self.scout.look(sample, assessment.reasons, self._left_out())
+            self._plan(assessment, look, self._who_holds(look.ranking))
 
     def relax(self, sample: Sample) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
@@ -151,18 +131,19 @@ class Hunt:
         `read`: the figures as of now. On a host that stalls, a look at everybody may take so long that memory
         has come back meanwhile.
         """
-        if self._held and sample.at < self._look_again:
+        if self._held and sample.at < self._hold_until:
             return
-        machine, found = self._look(sample, assessment.reasons)
-        held = self._who_holds(found)
-        plan = decide(found, assessment, self._scope, machine, self._doubt(assessment, held, found))
+        look = self.scout.look(sample, assessment.reasons, self._left_out())
+        held = self._who_holds(look.ranking)
+        plan = self._plan(assessment, look, held)
         match plan:
             case Kill():
                 latest, now = read()
                 if now.reasons:
-                    self._kill(replace(plan, assessment=now), sample.at, latest, machine)
+                    self._kill(replace(plan, assessment=now), sample.at, latest, look.machine)
             case Hold():
-                self._hold(plan, sample.at, machine, held)
+                self._hold_until = look.again
+                self._hold(plan, sample.at, look.machine, held)
 
     def follow(self, sample: Sample, assessment: Assessment) -> Outcome | None:
         """Move the episode on; gives its outcome once it is over."""
@@ -184,30 +165,12 @@ class Hunt:
             case Finish():
                 return self._finish(flight, action)
 
-    def _look(self, sample: Sample, reasons: tuple[Reason, ...]) -> tuple[Machine, Ranking]:
-        began = time.monotonic()
-        memory, page_size = sample.memory, self._machine.page_size
-        machine = replace(
-            self._machine,
-            total=Pages((memory.total + memory.swap_total) // page_size),
-            uptime=Seconds(time.clock_gettime(time.CLOCK_BOOTTIME)),
-        )
-        exempt = Exempt(own=self._own(), passed_over=self._passed_over | self.actor.pretended())
-        basis = Basis(policy=self._policy, reasons=reasons, machine=machine, exempt=exempt)
-        ladder = self._ladder
-        if not ladder.measures_like(basis) or sample.at > self._looked_at + FRESH:
-            ladder.rank(self.census.known(), basis)
-        found = ladder.rank(self.census.take_likely(ladder.likely()), basis)
-        if self._scope is Scope.FAMILY:
-            found = worst_family_first(found)
-        # Kept until the next look is done: so each look finds the memory that the one before it held, and
-        # takes none from the kernel.
-        self.last_look = found
-        self.candidates, self.spared = len(found.candidates), len(found.spared)
-        took = time.monotonic() - began
-        self._looked_at = sample.at
-        self._look_again = Seconds(sample.at + took / LOOK_SHARE)
-        return machine, found
+    def _left_out(self) -> frozenset[Key]:
+        return self._passed_over | self.actor.pretended()
+
+    def _plan(self, assessment: Assessment, look: Look, held: Held) -> Plan:
+        doubt = self._doubt(assessment, held, look.ranking)
+        return decide(look.ranking, assessment, self.scout.scope, look.machine, doubt)
 
     def _who_holds(self, found: Ranking) -> Held:
         return holders(self._holdings(), Bytes(found.swapped * self._machine.page_size))
@@ -240,7 +203,7 @@ class Hunt:
     def _finish(self, flight: _Flight, end: Finish) -> Outcome:
         self.actor.stand_down()
         self._flight = None
-        self._look_again = Seconds(0.0)
+        self._hold_until = Seconds(0.0)
         self.events.append(account.ended(flight.victim, end, self.actor.mode))
         match end.outcome:
             case Outcome.HUNG | Outcome.REFUSED:
@@ -256,11 +219,11 @@ class Hunt:
 
     def _note_death(self, flight: _Flight, end: Finish) -> None:
         """Tell of it if it makes a storm."""
-        found = self.last_look
-        if found is None:
+        look = self.scout.latest
+        if look is None:
             return
         exited = Seconds(flight.episode.began + end.took)
-        storm = self._storms.note(flight.kill.victim.judged, exited, found)
+        storm = self._storms.note(flight.kill.victim.judged, exited, look.ranking)
         if storm is not None:
             self.events.append(account.storming(storm, flight.victim, self.actor.mode))
 
@@ -276,7 +239,7 @@ class Hunt:
             kill,
             sent,
             mode=self.actor.mode,
-            policy=self._policy,
+            policy=self.scout.policy,
             machine=machine,
             reaction=Seconds(time.monotonic() - since),
         )

@@ -179,9 +179,10 @@ def _why_nobody(ranking: Ranking, is_worth_it: Callable[[Judged], bool], doubt: 
 def spared_prevail(ranking: Ranking) -> bool:
     """Whether those who may not die hold more than those who may, or have gained more of late.
 
-    Who was passed over is as good as dead, or hangs and gains no more.
+    Who was passed over is as good as dead, or hangs and gains no more; and oomguard is not what is wrong.
     """
-    spared = [one.judged for one in ranking.spared if one.why is not Spared.PASSED_OVER]
+    beside = (Spared.PASSED_OVER, Spared.SELF)
+    spared = [one.judged for one in ranking.spared if one.why not in beside]
     held, growth = sum(one.process.held for one in spared), sum(one.growth for one in spared)
     return held > ranking.held or growth > sum(one.judged.growth for one in ranking.growing)
 

@@ -32,7 +32,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
     "config": frozenset({"table", "documents", "config"}),
-    "loop": frozenset({"hunt", "wakeup", "resident", "guard", "start"}),
+    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start"}),
     "people": frozenset(
         {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
     ),

@@ -25,6 +25,7 @@ from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged, spared_by_kernel
 from oomguard.rules import NO_RULE, Scope
+from oomguard.scout import Scout
 from oomguard.storm import Response, Tolerance
 from oomguard.units import Pid, Seconds, Ticks
 from tests.builders import (
@@ -213,15 +214,19 @@ def test_each_would_be_kill_is_reported_once() -> None:
     with holding() as small, holding(2 * LARGE) as large:
         procfs = OnlyThese(small.pid, large.pid)
         actor = DryRun(procfs, PAGE)
-        hunt = Hunt(
+        scout = Scout(
             policy=Policy.KERNEL,
             scope=Scope.PROCESS,
-            grace=Seconds(10.0),
-            storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
             census=Census(procfs, (), None),
-            actor=actor,
             machine=procfs.machine(),
             own=frozenset,
+        )
+        hunt = Hunt(
+            scout=scout,
+            actor=actor,
+            grace=Seconds(10.0),
+            storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
+            machine=procfs.machine(),
             holdings=procfs.holdings,
         )
         gauge = Gauge(LIMITS, HEURISTIC, PAGE)

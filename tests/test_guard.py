@@ -138,7 +138,7 @@ def host() -> Iterator[Host]:
 @pytest.fixture
 def somebody() -> Iterator[None]:
     """Somebody to end, in dry run: on a host that runs nothing but the tests there is nobody else."""
-    holds = (sys.executable, "-c", "held = bytearray(64 << 20); print(flush=True); input()")
+    holds = (sys.executable, "-c", "held = bytearray(256 << 20); print(flush=True); input()")
     with subprocess.Popen(holds, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

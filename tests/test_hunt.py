@@ -11,13 +11,14 @@ from oomguard.badness import Policy
 from oomguard.census import FRESH, Census
 from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
 from oomguard.event import Ended, Event, Holding, Killing, Mode, Storming
-from oomguard.hunt import HELD, WATCH_EVERY, Hunt
+from oomguard.hunt import HELD, Hunt
 from oomguard.kill import Delivery
 from oomguard.plan import HoldReason, Kill
 from oomguard.pressure import Assessment, Level, Reason, Sample
 from oomguard.process import Key
 from oomguard.ranking import Judged
 from oomguard.rules import Scope, Standing
+from oomguard.scout import WATCH_EVERY, Scout
 from oomguard.storm import Obstacle, Response, Tolerance
 from oomguard.units import Pid, Seconds
 from tests.builders import MACHINE, assessment, holdings, judged, memory, process, sample, verdict
@@ -88,15 +89,15 @@ class Scene:
         self.hand = Hand()
         self.holdings = holdings()
         self.latest: tuple[Sample, Assessment] | None = None
+        self.scout = Scout(
+            policy=Policy.KERNEL, scope=Scope.PROCESS, census=self.village, machine=MACHINE, own=lambda: own
+        )
         self.hunt = Hunt(
-            policy=Policy.KERNEL,
-            scope=Scope.PROCESS,
+            scout=self.scout,
+            actor=self.hand,
             grace=GRACE,
             storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.STOP_UNIT),
-            census=self.village,
-            actor=self.hand,
             machine=MACHINE,
-            own=lambda: own,
             holdings=lambda: self.holdings,
         )
 
@@ -123,7 +124,7 @@ def test_the_worst_is_asked_and_the_rest_is_told() -> None:
     assert scene.hand.sent == [(20, Sent.TERM)]
     assert scene.hunt.in_flight
     assert not scene.hunt.settling
-    assert (scene.hunt.candidates, scene.hunt.spared) == (2, 1)
+    assert (scene.scout.candidates, scene.scout.spared) == (2, 1)
 
 
 def test_without_headroom_nobody_is_asked() -> None:
@@ -341,4 +342,4 @@ def test_watching_and_rehearsing_kill_nobody() -> None:
     scene.hunt.rehearse(sample(100), LOW)
     scene.hunt.watch(sample(1e9))
     assert scene.village.looks >= 3
-    assert (scene.hand.sent, scene.told(), scene.hunt.candidates) == ([], [], 1)
+    assert (scene.hand.sent, scene.told(), scene.scout.candidates) == ([], [], 1)

@@ -29,7 +29,7 @@ from oomguard.pressure import Assessment, Level, Reason
 from oomguard.process import MemoryUse, Process
 from oomguard.ranking import Exempt, Judged, Ranking
 from oomguard.rules import Scope, Standing
-from oomguard.units import Bytes, Seconds
+from oomguard.units import Bytes, Pid, Seconds
 from tests.builders import MACHINE, assessment, crowds, judged, mib, pages, process, ranked, using, verdict
 
 NEVER, LAST, PREFERRED = Standing.NEVER, Standing.LAST, Standing.PREFERRED
@@ -256,10 +256,11 @@ def test_a_backlog_of_swap_is_nobody_s_to_die_for(at: Assessment, backlog: float
             (judged(process(10, 11), verdict(NEVER)), judged(process(11, 10))), True, id="holds more"
         ),
         pytest.param((judged(process(10, 10), verdict(NEVER)), judged(process(11, 10))), False, id="as much"),
+        pytest.param((judged(process(4, 90)), judged(process(11, 10))), False, id="oomguard itself"),
     ],
 )
-def test_who_is_spared_prevail_more(everybody: tuple[Judged, ...], grows: bool) -> None:
-    passed = Exempt(own=frozenset(), passed_over=frozenset({process(3).key}))
+def test_who_is_spared_prevails(everybody: tuple[Judged, ...], grows: bool) -> None:
+    passed = Exempt(own=frozenset({Pid(4)}), passed_over=frozenset({process(3).key}))
     assert spared_prevail(ranked(*everybody, exempt=passed)) is grows
 
 

