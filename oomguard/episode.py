@@ -80,6 +80,8 @@ class Episode:
     began: Seconds
     deadline: Seconds
     """When this stage is over at the latest."""
+    killed: Seconds | None
+    """When SIGKILL was sent."""
     exited: Seconds | None
     free_before: Bytes
     best: Bytes
@@ -119,6 +121,7 @@ def begin(seen: Seen, grace: Seconds) -> tuple[Episode, Signal]:
         stage=Stage.ASKED,
         began=seen.at,
         deadline=Seconds(seen.at + grace * seen.headroom),
+        killed=None,
         exited=None,
         free_before=seen.free,
         best=seen.free,
@@ -188,7 +191,7 @@ def _settling(episode: Episode, seen: Seen) -> tuple[Episode, Action]:
 
 
 def _killed(episode: Episode, seen: Seen) -> Episode:
-    return replace(episode, stage=Stage.KILLED, deadline=Seconds(seen.at + PATIENCE))
+    return replace(episode, stage=Stage.KILLED, killed=seen.at, deadline=Seconds(seen.at + PATIENCE))
 
 
 def _exited(episode: Episode, seen: Seen) -> Episode:

@@ -49,6 +49,8 @@ from oomguard.units import Bytes, Seconds
 
 LOOKS_HELD = 3
 """Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
+ASKED = Seconds(0.5)
+"""Nobody who was only asked to end shows that dying takes longer than this."""
 HELD = Seconds(60.0)
 """A Hold is told again once it has not been one for so long."""
 
@@ -210,7 +212,7 @@ class Hunt:
                 members = (judged.process.key for judged in flight.kill.members)
                 self._passed_over = self._passed_over.union(members)
             case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
-                self._pace.note(end.took)
+                self._pace.note(_dying(flight.episode, end))
                 self._disappointment += disappointed_by(flight.kill, end, self._machine)
                 self._note_death(flight, end)
             case Outcome.VANISHED | Outcome.RECEDED:
@@ -252,3 +254,10 @@ class Hunt:
             headroom=assessment.headroom,
             free=Bytes(sample.memory.available + sample.memory.swap_free),
         )
+
+
+def _dying(episode: Episode, end: Finish) -> Seconds:
+    """How long a victim took to die, once it had to; who was only asked may have taken its time."""
+    if episode.killed is None or episode.exited is None:
+        return min(end.took, ASKED)
+    return Seconds(episode.exited - episode.killed)

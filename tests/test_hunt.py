@@ -11,7 +11,8 @@ from oomguard.badness import Policy
 from oomguard.census import FRESH, Census
 from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
 from oomguard.event import Ended, Event, Holding, Killing, Mode, Storming
-from oomguard.hunt import HELD, Hunt
+from oomguard.forecast import FIRST_GUESS
+from oomguard.hunt import ASKED, HELD, Hunt
 from oomguard.kill import Delivery
 from oomguard.plan import HoldReason, Kill
 from oomguard.pressure import Assessment, Level, Reason, Sample
@@ -131,6 +132,33 @@ def test_without_headroom_nobody_is_asked() -> None:
     scene = Scene(BIG)
     scene.act(found=replace(LOW, level=Level.KILL, headroom=0.0))
     assert scene.hand.sent == [(20, Sent.KILL)]
+
+
+@pytest.mark.parametrize(
+    ("level", "exit_at", "takes"),
+    [
+        pytest.param(Level.KILL, 100.8, 0.8, id="killed"),
+        pytest.param(Level.TERM, 100.3, 0.3, id="asked, and quick"),
+        pytest.param(Level.TERM, 104.0, ASKED, id="asked, and took its time"),
+    ],
+)
+def test_it_learns_how_long_a_kill_takes_here(level: Level, exit_at: float, takes: float) -> None:
+    scene = Scene(BIG)
+    assert scene.hunt.kill_takes == FIRST_GUESS
+    scene.act(100, replace(LOW, level=level, headroom=1.0 if level is Level.TERM else 0.0))
+    scene.hand.has_gone = True
+    scene.follow(exit_at, WELL, 350)
+    assert scene.hunt.kill_takes == pytest.approx(takes)
+
+
+def test_it_learns_from_the_last_signal_on() -> None:
+    scene = Scene(BIG)
+    scene.act(100)
+    scene.follow(100 + GRACE)
+    scene.hand.has_gone = True
+    scene.follow(100 + GRACE + 0.4, WELL, 350)
+    assert [sent for _, sent in scene.hand.sent] == [Sent.TERM, Sent.KILL]
+    assert scene.hunt.kill_takes == pytest.approx(0.4)
 
 
 def test_memory_that_came_back_during_the_look_saves_the_victim() -> None:
