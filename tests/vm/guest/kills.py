@@ -192,7 +192,7 @@ def when_the_kernel_comes_first_it_is_counted_and_told() -> None:
 @check(limit=120)
 def who_gets_the_pid_of_a_victim_lives() -> None:
     """One member of the group ends when asked; its pid is another's by the time of the group's SIGKILL."""
-    guard.reload(WIDE + RULES)
+    guard.reload(WIDE + RULES.replace('grace = "5s"', 'grace = "30s"'))
     with ExitStack() as processes, hog("parent-cgroup2", "--deaf", "leak", _down_to_between(), "150") as unit:
         member = processes.enter_context(_sleeper())
         Path(f"/proc/{member.pid}/oom_score_adj").write_text("0")
