@@ -57,6 +57,8 @@ class HoldReason(StrEnum):
     """Killing does not bring memory back: something else holds it."""
     CULPRIT_SPARED = "culprit_spared"
     """Who takes the memory is spared, and the others hold too little of it."""
+    NOBODY_GROWS = "nobody_grows"
+    """Memory is about to run out, but it is not those who may die that take it."""
     BACKLOG = "backlog"
     """The stall is that of a disk which writes what was swapped out: no death shortens that."""
 
@@ -92,6 +94,8 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
     """The plan for a crossed limit: the first candidate whose death frees enough, and what dies with it."""
     if assessment.reasons == (Reason.STALL,) and assessment.figures.backlog > HELPLESS:
         return Hold(why=HoldReason.BACKLOG, spared=ranking.spared, assessment=assessment)
+    if assessment.reasons == (Reason.EXHAUSTION_FORECAST,) and not _anybody_grows(ranking, machine):
+        return Hold(why=HoldReason.NOBODY_GROWS, spared=ranking.spared, assessment=assessment)
     least = _least(assessment, machine, doubt)
 
     def gained(members: Iterable[Judged]) -> int:
@@ -147,6 +151,12 @@ def _least(assessment: Assessment, machine: Machine, doubt: Doubt) -> Bytes:
         return Bytes(int(min(LEAST_SHARE * memory, LEAST_GAIN)))
     hopeful = int(min(HOPEFUL_SHARE * memory, HOPEFUL_GAIN))
     return Bytes(max(hopeful, _shortage(assessment)))
+
+
+def _anybody_grows(ranking: Ranking, machine: Machine) -> bool:
+    """A balloon, or huge pages set aside, can take memory as fast as a process does."""
+    grown = sum(one.judged.growth for one in ranking.growing) * machine.page_size
+    return grown >= min(LEAST_SHARE * machine.total * machine.page_size, LEAST_GAIN)
 
 
 def _shortage(assessment: Assessment) -> Bytes:

@@ -47,6 +47,7 @@ HOLDS = {
     HoldReason.NOTHING_TO_GAIN: "nobody who is left holds enough memory for it to help",
     HoldReason.FUTILE: "killing does not help",
     HoldReason.CULPRIT_SPARED: "who takes the memory is spared, and the others hold too little of it",
+    HoldReason.NOBODY_GROWS: "it is not those who may die that take it",
     HoldReason.BACKLOG: "the disk is writing what was swapped out, and no death shortens that",
 }
 

@@ -234,6 +234,26 @@ def test_a_backlog_of_swap_is_nobody_s_to_die_for(at: Assessment, backlog: float
     assert not held_for_it or held(found) is HoldReason.BACKLOG
 
 
+FORECAST = assessment(Reason.EXHAUSTION_FORECAST, level=Level.KILL, available=300, limit=100)
+
+
+@pytest.mark.parametrize(
+    ("at", "growth", "dies"),
+    [
+        pytest.param(FORECAST, 1, True, id="he grows"),
+        pytest.param(FORECAST, 0.9, False, id="hardly"),
+        pytest.param(replace(FORECAST, reasons=(Reason.LOW_MEMORY,)), 0, True, id="memory is low"),
+        pytest.param(
+            replace(FORECAST, reasons=(Reason.LOW_MEMORY, Reason.EXHAUSTION_FORECAST)), 0, True, id="both"
+        ),
+    ],
+)
+def test_a_forecast_is_about_who_grows(at: Assessment, growth: float, dies: bool) -> None:
+    found = plan(judged(process(10), growth=growth), judged(process(11), verdict(NEVER), growth=9), at=at)
+    assert isinstance(found, Kill) is dies
+    assert dies or held(found) is HoldReason.NOBODY_GROWS
+
+
 @pytest.mark.parametrize(
     ("everybody", "grows"),
     [
