@@ -60,6 +60,7 @@ class Census:
         self._registry = Registry(procfs, rules, resolver)
         self._last_pid: Pid | None = None
         self._listed_at = Seconds(0.0)
+        self._newcomers: list[Pid] = []
         self._ahead: list[Pid] = []
         self._next_round = 0.0
         self._spent = 0.0
@@ -87,8 +88,9 @@ class Census:
         `confirms` knows.
         """
         at = _uptime()
-        newcomers = self._newcomers() if self._may_have_newcomers(at) else []
-        for pid in self._overdue(at) + newcomers:
+        if self._may_have_newcomers(at):
+            self._present()
+        for pid in self._overdue(at) + self._strangers():
             self._look(pid, at)
         for pid in likely:
             self._read(pid, at)
@@ -141,7 +143,8 @@ class Census:
             self._following = self._turns()
             self._turns_before, self._turns_began = self._turns_began, began
         if began >= self._next_listing:
-            self._following += self._newcomers()[:SLICE]
+            self._present()
+            self._following += self._strangers()[:SLICE]
             self._next_listing = began + (_uptime() - began) / LISTING_SHARE
         while self._following and _uptime() - began < self._credit:
             self._look(self._following.pop(), began)
@@ -163,12 +166,15 @@ class Census:
         # Before the listing: whoever comes meanwhile is looked for again.
         self._last_pid = self._procfs.last_pid()
         pids = self._procfs.pids()
-        self._registry.forget(self._registry.dossiers.keys() - frozenset(pids))
+        dossiers = self._registry.dossiers
+        self._registry.forget(dossiers.keys() - frozenset(pids))
+        self._newcomers = [pid for pid in pids if pid not in dossiers]
         return pids
 
-    def _newcomers(self) -> list[Pid]:
+    def _strangers(self) -> list[Pid]:
+        """Who was there at the last listing, and has not been read yet."""
         dossiers = self._registry.dossiers
-        return [pid for pid in self._present() if pid not in dossiers]
+        return [pid for pid in self._newcomers if pid not in dossiers]
 
     def _overdue(self, at: Seconds) -> list[Pid]:
         """Who was not looked at for `FRESH` or, where everybody is followed, since the turns before."""

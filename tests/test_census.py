@@ -573,6 +573,25 @@ def test_newcomers_at_the_limit(crowd: Path, clock: list[float]) -> None:
     assert grown([first]) == {99: 5}
 
 
+def test_a_swarm_that_was_listed_and_not_read_yet_is_read_at_the_limit(
+    crowd: Path, clock: list[float]
+) -> None:
+    """While armed there is no time for all of it; and nobody has come since the listing."""
+
+    class Unmoved(Slow):
+        def last_pid(self) -> Pid | None:
+            return Pid(7777)
+
+    census = census_of(Unmoved(crowd, clock, 0, 0.01))
+    census.take()
+    swarm = range(5000, 5000 + 2 * SLICE)
+    for pid in swarm:
+        place(crowd, pid)
+    follow(census, clock, 0.5)
+    assert not census.known().keys() >= set(swarm)
+    assert census.take_likely(()).keys() >= set(swarm)
+
+
 def test_who_has_gone_is_not_there(crowd: Path, clock: list[float]) -> None:
     census = census_of(WatchedProcFS(crowd))
     census.take()
