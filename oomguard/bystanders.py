@@ -6,7 +6,6 @@ database that waits for hers. Each control group has figures of its own (kernel/
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from heapq import nlargest
 
@@ -14,44 +13,12 @@ from oomguard.cgroup import contains
 from oomguard.ranking import Judged, Ranking
 from oomguard.rules import Standing
 from oomguard.units import Seconds
+from oomguard.window import Window
 
 PARTS = 20
 """Of the window: readings that come denser are kept no denser, as there may be many groups."""
-
-
 MOST = 64
 """Groups that are watched at a time."""
-
-
-class Spent:
-    """How much a total rose within the last `window` seconds."""
-
-    def __init__(self, window: Seconds) -> None:
-        self._window = window
-        self._points: deque[tuple[Seconds, Seconds]] = deque()
-
-    def restart(self) -> None:
-        """Forget all but the latest reading."""
-        while len(self._points) > 1:
-            self._points.popleft()
-
-    def add(self, at: Seconds, total: Seconds) -> None:
-        """Take one more reading in."""
-        points = self._points
-        if len(points) > 1 and points[-1][0] - points[-2][0] < self._window / PARTS:
-            points.pop()
-        points.append((at, total))
-        while len(points) > 2 and points[1][0] <= at - self._window:
-            points.popleft()
-
-    def rise(self) -> Seconds:
-        """The rise, from where the total was when the window began."""
-        (first_at, first), (last_at, last) = self._points[0], self._points[-1]
-        edge = last_at - self._window
-        if first_at < edge:
-            second_at, second = self._points[1]
-            first = Seconds(first + (second - first) * (edge - first_at) / (second_at - first_at))
-        return Seconds(max(last - first, 0.0))
 
 
 class Bystanders:
@@ -59,12 +26,12 @@ class Bystanders:
 
     def __init__(self, window: Seconds) -> None:
         self._window = window
-        self._groups: dict[str, Spent] = {}
+        self._groups: dict[str, Window[Seconds]] = {}
 
     def restart(self) -> None:
         """Forget the stall so far."""
-        for spent in self._groups.values():
-            spent.restart()
+        for totals in self._groups.values():
+            totals.restart()
 
     def add(self, at: Seconds, totals: Mapping[str, Seconds]) -> None:
         """Take one more reading of all groups in: their full stall since they were made."""
@@ -73,7 +40,7 @@ class Bystanders:
             del groups[gone]
         for group, total in totals.items():
             if group not in groups:
-                groups[group] = Spent(self._window)
+                groups[group] = Window(self._window, Seconds(self._window / PARTS))
             groups[group].add(at, total)
 
     def worst(self, culprit: str) -> Seconds | None:
@@ -82,8 +49,8 @@ class Bystanders:
         The culprit's is a control group too; what lies above it or below it is not outside.
         """
         outside = (
-            spent.rise()
-            for group, spent in self._groups.items()
+            Seconds(totals.rise(float))
+            for group, totals in self._groups.items()
             if not contains(culprit, group) and not contains(group, culprit)
         )
         return max(outside, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from oomguard.units import Bytes, Seconds
+from oomguard.window import Window
 
 SPAN = Seconds(0.5)
 """What came before does not tell how fast a figure moves now."""
@@ -25,7 +26,7 @@ class Slope:
     """How fast a figure rises, in units a second, over the last `SPAN`."""
 
     def __init__(self) -> None:
-        self._points: deque[tuple[Seconds, float]] = deque()
+        self._points: Window[float] = Window(SPAN)
 
     def restart(self) -> None:
         """Forget all of it."""
@@ -33,17 +34,14 @@ class Slope:
 
     def add(self, at: Seconds, value: float) -> None:
         """Take one more reading in; time never goes back."""
-        points = self._points
-        points.append((at, value))
-        while len(points) > 2 and points[1][0] <= at - SPAN:
-            points.popleft()
+        self._points.add(at, value)
 
     def rate(self) -> float:
         """The rise a second; 0 while too little has been seen.
 
         The lesser of the pace of the whole span and that of its later half: what has stopped has stopped.
         """
-        points = self._points
+        points = tuple(self._points)
         if len(points) < 2:
             return 0.0
         end, last = points[-1]
@@ -83,17 +81,15 @@ class Backlog:
     def __init__(self) -> None:
         self._sent = Slope()
         self._written = Slope()
-        self._latest: deque[tuple[Seconds, int]] = deque()
+        self._latest: Window[int] = Window(RECENT)
         self._pages = 0
 
     def add(self, at: Seconds, swapped_out: int, writeback: int) -> None:
         """Take one more sample in: pages that were sent to swap since boot, and pages being written now."""
-        latest = self._latest
-        latest.append((at, swapped_out))
-        while len(latest) > 2 and latest[1][0] <= at - RECENT:
-            latest.popleft()
+        self._latest.add(at, swapped_out)
         # Files are written as well; not more of it is swap than was sent there of late.
-        self._pages = min(writeback, swapped_out - latest[0][1])
+        _, before = self._latest.first
+        self._pages = min(writeback, swapped_out - before)
         self._sent.add(at, swapped_out)
         self._written.add(at, swapped_out - self._pages)
 

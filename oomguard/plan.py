@@ -96,7 +96,7 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
         return Hold(why=HoldReason.BACKLOG, spared=ranking.spared, assessment=assessment)
     if assessment.reasons == (Reason.EXHAUSTION_FORECAST,) and not _anybody_grows(ranking, machine):
         return Hold(why=HoldReason.NOBODY_GROWS, spared=ranking.spared, assessment=assessment)
-    least = _least(assessment, machine, doubt)
+    least = _least_in_doubt(assessment, machine) if doubt is not Doubt.NONE else _least(machine)
 
     def gained(members: Iterable[Judged]) -> int:
         return sum(gain(judged.process, assessment, machine) for judged in members)
@@ -144,19 +144,25 @@ def disappointed_by(kill: Kill, end: Finish, machine: Machine) -> int:
     return NOT_ENOUGH if end.outcome is Outcome.NOT_ENOUGH else 0
 
 
-def _least(assessment: Assessment, machine: Machine, doubt: Doubt) -> Bytes:
+def _least(machine: Machine) -> Bytes:
     """What a death must free to be worth it."""
-    memory = machine.total * machine.page_size
-    if doubt is Doubt.NONE:
-        return Bytes(int(min(LEAST_SHARE * memory, LEAST_GAIN)))
-    hopeful = int(min(HOPEFUL_SHARE * memory, HOPEFUL_GAIN))
+    return Bytes(int(min(LEAST_SHARE * machine.total * machine.page_size, LEAST_GAIN)))
+
+
+def _least_in_doubt(assessment: Assessment, machine: Machine) -> Bytes:
+    """The same while it is in doubt whether one helps."""
+    hopeful = int(min(HOPEFUL_SHARE * machine.total * machine.page_size, HOPEFUL_GAIN))
     return Bytes(max(hopeful, _shortage(assessment)))
 
 
 def _anybody_grows(ranking: Ranking, machine: Machine) -> bool:
     """A balloon, or huge pages set aside, can take memory as fast as a process does."""
-    grown = sum(one.judged.growth for one in ranking.growing) * machine.page_size
-    return grown >= min(LEAST_SHARE * machine.total * machine.page_size, LEAST_GAIN)
+    return _grown(ranking) * machine.page_size >= _least(machine)
+
+
+def _grown(ranking: Ranking) -> Pages:
+    """What those who may die have gained of late."""
+    return Pages(sum(one.judged.growth for one in ranking.growing))
 
 
 def _shortage(assessment: Assessment) -> Bytes:
@@ -194,7 +200,7 @@ def spared_prevail(ranking: Ranking) -> bool:
     beside = (Spared.PASSED_OVER, Spared.SELF)
     spared = [one.judged for one in ranking.spared if one.why not in beside]
     held, growth = sum(one.process.held for one in spared), sum(one.growth for one in spared)
-    return held > ranking.held or growth > sum(one.judged.growth for one in ranking.growing)
+    return held > ranking.held or growth > _grown(ranking)
 
 
 def gain(process: Process, assessment: Assessment, machine: Machine) -> Bytes:

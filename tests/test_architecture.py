@@ -19,7 +19,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "decide": frozenset(
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
-            "ladder", "family", "scope", "plan", "episode", "storm", "forecast", "bystanders", "gauge",
+            "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
+            "bystanders", "gauge",
         }
     ),
     "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),

@@ -85,22 +85,29 @@ def crowd() -> Iterator[Callable[[int], None]]:
 
 
 @pytest.mark.parametrize(
-    ("rules", "newcomers", "allowed"),
-    [("", 0, LOOKS | AIMS), ("", 60, LOOKS | AIMS), (SLOW_NAMES, 0, LOOKS | AIMS | TAKES_TURNS)],
-    ids=["at ease", "newcomers", "rules on slow names"],
+    ("scope", "rules", "newcomers", "allowed"),
+    [
+        ("process", "", 0, LOOKS | AIMS),
+        ("family", "", 0, LOOKS | AIMS),
+        ("family", "", 60, LOOKS | AIMS),
+        ("process", "", 60, LOOKS | AIMS),
+        ("process", SLOW_NAMES, 0, LOOKS | AIMS | TAKES_TURNS),
+    ],
+    ids=["at ease", "families", "newcomers in families", "newcomers", "rules on slow names"],
 )
 def test_nothing_but_looks_between_the_wait_and_the_signal(
     start: Start,
     hog: Callable[..., Hog],
     crowd: Callable[[int], None],
     tmp_path: Path,
+    scope: str,
     rules: str,
     newcomers: int,
     allowed: set[str],
 ) -> None:
     trace = tmp_path / "trace"
     one = hog(1000, "ignore")
-    guard = start(Settings(grace="1s", rules=rules), before=(*UNMEASURED, *TRACED, str(trace)))
+    guard = start(Settings(grace="1s", scope=scope, rules=rules), before=(*UNMEASURED, *TRACED, str(trace)))
     crowd(newcomers)
     guard.polls()
     faults = guard.major_faults()
