@@ -25,7 +25,7 @@ from oomguard.wakeup import Wakeup
 
 LEAN = (
     "-ISc",
-    "import sys; sys.path.append(sys.argv[1]); from oomguard.start import main; main(*sys.argv[2:])",
+    "import sys; sys.path.append(sys.argv[1]); from oomguard.lean import main; main(*sys.argv[2:])",
 )
 """No site module, no environment: the guard itself needs nothing but the standard library."""
 RESERVE = Bytes(128 * KIB)

@@ -81,6 +81,8 @@ class Storm:
 
 @dataclass(frozen=True, slots=True)
 class _Death:
+    """A victim, by where it came from."""
+
     origin: Origin
     at: Seconds
     told: bool

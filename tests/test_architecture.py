@@ -33,7 +33,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
     "config": frozenset({"table", "documents", "config"}),
-    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start"}),
+    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
     "people": frozenset(
         {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
     ),
