@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +19,8 @@ from tests.vm.guest.host import eat, fails, run, until
 
 RECORD = Path("/run/oomguard/record")
 JOURNAL = "/run/systemd/journal/socket"
+RELOADS = 80
+"""Each is told twice, and the record has room for 128 events."""
 
 
 @check(limit=120)
@@ -39,6 +42,18 @@ def a_journal_that_hangs_delays_no_kill() -> None:
     assert took_unheard < took + 3, f"{took_unheard:.1f} s, and {took:.1f} s with a journal"
     until(lambda: "unheard.service" in journal(GUARD), "the kill in the journal, once it goes on")
     assert counter("events_dropped") == dropped
+
+
+@check(limit=240)
+def what_the_journal_missed_is_counted_and_told() -> None:
+    dropped = counter("events_dropped")
+    with _stopped("systemd-journald.service"):
+        _fill_socket(JOURNAL)
+        for _ in range(RELOADS):
+            os.kill(GUARD.pid, signal.SIGHUP)
+            time.sleep(1)
+        until(lambda: counter("events_dropped") > dropped, "the count")
+    until(lambda: "faster than they could be told" in journal(GUARD), "the loss in the journal, once it goes on")
 
 
 @contextmanager

@@ -45,6 +45,12 @@ name = "whole-group"
 unit = "parent-group*.service"
 effect = "prefer"
 scope = "group"
+
+[[rule]]
+name = "whole-tree"
+unit = "parent-tree*.service"
+effect = "prefer"
+scope = "tree"
 """
 ALL_PROTECTED = """
 [[rule]]
@@ -147,6 +153,17 @@ def a_cgroup_dies_as_a_whole() -> None:
 @check(limit=90)
 def a_process_group_dies_as_a_whole() -> None:
     _dies_as_a_whole("parent-group")
+
+
+@check(limit=90)
+def a_tree_dies_as_a_whole() -> None:
+    _dies_as_a_whole("parent-tree")
+
+
+@check(limit=90)
+def a_family_dies_as_a_whole() -> None:
+    """No rule says so: it is what dies by default."""
+    _dies_as_a_whole("workers-and-parent")
 
 
 @check(limit=90)
