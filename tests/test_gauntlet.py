@@ -206,7 +206,7 @@ def test_page_says_what_was_run_and_leaves_blank_what_was_not() -> None:
     overview = next(
         line for line in text.splitlines() if line.startswith("| [One, at a time](#one-at-a-time)")
     )
-    assert overview.endswith("|  |  |  |  | 1 of 2; 3 (2.5 to 3.5) |")
+    assert overview.endswith("|  |  |  |  | 1 of 2; 3 (2.5 to 3.5) |  |")
     assert "| oomguard | 2 | 1 | 3 (2.5 to 3.5) | 4 |" in text
     assert "| journald |" in text
     blank = next(line for line in text.splitlines() if line.startswith("| kernel alone"))

@@ -9,7 +9,7 @@ from html import escape
 
 from bench.gauntlet.spread import Spread
 
-COLOURS = ("#9aa0a6", "#e8a33d", "#b5651d", "#5b8def", "#1a9e57")
+COLOURS = ("#9aa0a6", "#e8a33d", "#b5651d", "#5b8def", "#1a9e57", "#8fd3ae")
 LEFT, WIDTH, RIGHT = 300, 520, 90
 BAR, GAP, HEAD = 12, 14, 58
 TICKS = 5
@@ -66,7 +66,7 @@ def _bar(bar: Spread | None, y: int, colour: str, scale: float) -> list[str]:
 def _legend(names: Sequence[str]) -> list[str]:
     parts = []
     for index, name in enumerate(names):
-        x = LEFT + index * 112
+        x = 8 + index * 140
         parts += [_rect(x, 32, 10, 10, COLOURS[index % len(COLOURS)]), _text(x + 14, 41, name, "name")]
     return parts
 

@@ -95,20 +95,25 @@ END
 """
 
 
-def _oomguard(scenario: Scenario) -> str:
-    database = (
-        '[[rule]]\nname = "database"\nunit = "database.service"\neffect = "never"\n'
-        if scenario.protect
-        else ""
-    )
-    return f"""mkdir -p /etc/oomguard
+def _oomguard(settings: str) -> Callable[[Scenario], str]:
+    """Sets it up with `settings` beside its defaults and rules."""
+
+    def setup(scenario: Scenario) -> str:
+        database = (
+            '[[rule]]\nname = "database"\nunit = "database.service"\neffect = "never"\n'
+            if scenario.protect
+            else ""
+        )
+        return f"""mkdir -p /etc/oomguard
 cat >/etc/oomguard/oomguard.toml <<'END'
-[[rule]]
+{settings}[[rule]]
 name = "system"
 cgroup = "/system.slice/*"
 effect = "last"
 {database}END
 """
+
+    return setup
 
 
 def _oomguard_tree() -> Tree:
@@ -162,7 +167,16 @@ GUARDS = (
         "ends the database where it is to be spared.",
         unit="oomguard.service",
         version=_sources,
-        setup=_oomguard,
+        setup=_oomguard(""),
+        tree=_oomguard_tree,
+    ),
+    Guard(
+        name="oomguard-half",
+        title="oomguard, 0.5 s",
+        about="The same with a stall budget of half a second.",
+        unit="oomguard.service",
+        version=_sources,
+        setup=_oomguard('[stall]\nbudget = "500ms"\n'),
         tree=_oomguard_tree,
     ),
 )

@@ -53,7 +53,7 @@ def what_the_journal_missed_is_counted_and_told() -> None:
             os.kill(GUARD.pid, signal.SIGHUP)
             time.sleep(1)
         until(lambda: counter("events_dropped") > dropped, "the count")
-    until(lambda: "faster than they could be told" in journal(GUARD), "the loss in the journal, once it goes on")
+    until(lambda: "faster than they could be told" in journal(GUARD), "the loss in the journal")
 
 
 @contextmanager
