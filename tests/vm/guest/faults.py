@@ -19,7 +19,7 @@ from tests.vm.guest.host import eat, fails, run, until
 
 RECORD = Path("/run/oomguard/record")
 JOURNAL = "/run/systemd/journal/socket"
-RELOADS = 80
+RELOADS = 70
 """Each is told twice, and the record has room for 128 events."""
 
 
@@ -51,7 +51,7 @@ def what_the_journal_missed_is_counted_and_told() -> None:
         _fill_socket(JOURNAL)
         for _ in range(RELOADS):
             os.kill(GUARD.pid, signal.SIGHUP)
-            time.sleep(1)
+            time.sleep(0.3)
         until(lambda: counter("events_dropped") > dropped, "the count")
     until(lambda: "faster than they could be told" in journal(GUARD), "the loss in the journal")
 

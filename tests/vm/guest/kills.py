@@ -45,13 +45,9 @@ name = "whole-group"
 unit = "parent-group*.service"
 effect = "prefer"
 scope = "group"
-
-[[rule]]
-name = "whole-tree"
-unit = "parent-tree*.service"
-effect = "prefer"
-scope = "tree"
 """
+CLASSIC = RULES.replace("[victim]", '[victim]\npolicy = "classic"\nscope = "tree"')
+"""It charges a parent for its children, and the two go together."""
 ALL_PROTECTED = """
 [[rule]]
 name = "everybody"
@@ -156,11 +152,6 @@ def a_process_group_dies_as_a_whole() -> None:
 
 
 @check(limit=90)
-def a_tree_dies_as_a_whole() -> None:
-    _dies_as_a_whole("parent-tree")
-
-
-@check(limit=90)
 def a_family_dies_as_a_whole() -> None:
     """No rule says so: it is what dies by default."""
     _dies_as_a_whole("workers-and-parent")
@@ -236,6 +227,12 @@ def _sleeper(pid: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+@check(limit=120)
+def a_tree_dies_as_a_whole() -> None:
+    guard.reload(CLASSIC)
+    _dies_as_a_whole("parent-tree")
 
 
 @check(limit=120)
