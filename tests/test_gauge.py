@@ -210,12 +210,18 @@ def test_the_backlog_shows_once_nothing_is_added_to_it(sent: int, backlog: float
     assert found.figures.backlog == pytest.approx(5000 / 4000 if backlog else 0.0)
 
 
-def test_a_stall_that_is_over_is_let_be() -> None:
+@pytest.mark.parametrize("spent", [1.6, 2.4])
+def test_a_stall_that_is_over_is_let_be(spent: float) -> None:
+    """Even one that was longer than the budget."""
     gauge = Gauge(LIMITS, HEURISTIC, PAGE)
     low = memory(100)
-    for step in range(19):
-        gauge.read(sample(100 + step / 10, low, psi(7 + min(step, 15) / 10)), Seconds(0.5))
-    assert STALL not in gauge.read(sample(102, low, psi(8.5)), Seconds(0.5)).reasons
+    read = [
+        gauge.read(sample(100 + step / 10, low, psi(7 + min(step / 10, spent))), Seconds(0.5))
+        for step in range(40)
+    ]
+    assert STALL in read[round(10 * spent)].reasons
+    assert STALL not in read[-1].reasons
+    assert read[-1].figures.stall == pytest.approx(spent)
 
 
 def test_restart_forgives_the_stall_and_leaves_less_of_the_budget() -> None:
@@ -233,7 +239,34 @@ def test_restart_forgives_the_stall_and_leaves_less_of_the_budget() -> None:
     assert later.figures.stall_budget == pytest.approx(2)
 
 
+@pytest.mark.parametrize("takes", [0.0, 0.1, 0.25])
+def test_a_second_stall_is_seen_as_soon_as_the_first(takes: float) -> None:
+    """The fall of the figure at the restart is no sign that the stall is over."""
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    crossed = None
+    for step in range(120):
+        at = 100 + step / 40
+        found = gauge.read(sample(at, memory(100), psi(7 + step / 40)), Seconds(takes))
+        if step == 80:
+            gauge.restart(Seconds(at))
+        elif step > 80 and crossed is None and STALL in found.reasons:
+            crossed = at - 102
+    assert crossed == pytest.approx(SECOND_STALL * 2 - takes, abs=1 / 40)
+
+
 OF_BYSTANDERS = replace(LIMITS, stall_of=StallOf.BYSTANDERS)
+
+
+def test_restart_forgives_the_bystanders_stall_too() -> None:
+    gauge = Gauge(OF_BYSTANDERS, HEURISTIC, PAGE)
+    gauge.culprit = "/hog"
+    low = memory(100)
+    gauge.read(sample(100, low, psi(7), stalls={"/db": 0.0}), AT_ONCE)
+    assert gauge.read(sample(104, low, psi(10), stalls={"/db": 2.5}), AT_ONCE).figures.stall == 2.5
+    gauge.restart(Seconds(104))
+    found = gauge.read(sample(105, low, psi(10.3), stalls={"/db": 2.8}), AT_ONCE)
+    assert found.figures.stall_of is StallOf.BYSTANDERS
+    assert found.figures.stall == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(

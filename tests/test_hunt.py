@@ -85,13 +85,15 @@ class Hand:
 class Scene:
     """One hunt in one village."""
 
-    def __init__(self, *everybody: Judged, own: frozenset[Pid] = frozenset()) -> None:
+    def __init__(
+        self, *everybody: Judged, own: frozenset[Pid] = frozenset(), scope: Scope = Scope.PROCESS
+    ) -> None:
         self.village = Village(*everybody)
         self.hand = Hand()
         self.holdings = holdings()
         self.latest: tuple[Sample, Assessment] | None = None
         self.scout = Scout(
-            policy=Policy.KERNEL, scope=Scope.PROCESS, census=self.village, machine=MACHINE, own=lambda: own
+            policy=Policy.KERNEL, scope=scope, census=self.village, machine=MACHINE, own=lambda: own
         )
         self.hunt = Hunt(
             scout=self.scout,
@@ -254,6 +256,42 @@ def test_three_deaths_in_vain_are_enough() -> None:
     scene.village.everybody = (judged(process(40, 60)), *scene.village.everybody)
     scene.act(at + HELD)
     assert scene.hand.sent[3:] == [(40, Sent.TERM)]
+
+
+def held(scene: Scene, found: Assessment = LOW) -> HoldReason | None:
+    """Why nobody was signalled; None where somebody was."""
+    scene.act(found=found)
+    (event,) = scene.told()
+    return event.why if isinstance(event, Holding) else None
+
+
+TOO_SMALL = judged(process(10, 40))
+"""Worth it, and not worth it in doubt."""
+NO_TIME = replace(LOW, level=Level.KILL, headroom=0.0)
+
+
+def test_nobody_dies_for_what_outlives_processes() -> None:
+    scene = Scene(TOO_SMALL)
+    assert held(scene) is None
+    scene = Scene(TOO_SMALL)
+    scene.holdings = holdings(anon=100, shmem=700)
+    assert held(scene) is HoldReason.FUTILE
+    assert scene.hand.sent == []
+
+
+def test_nobody_dies_for_who_is_spared_while_there_is_time() -> None:
+    assert held(Scene(TOO_SMALL, PROTECTED)) is HoldReason.CULPRIT_SPARED
+    assert held(Scene(TOO_SMALL, PROTECTED), NO_TIME) is None
+    assert held(Scene(TOO_SMALL, judged(process(30, 30), verdict(Standing.NEVER)))) is None
+
+
+@pytest.mark.parametrize(("scope", "first"), [(Scope.FAMILY, 60), (Scope.PROCESS, 20)])
+def test_a_swarm_dies_before_who_is_bigger_than_each(scope: Scope, first: int) -> None:
+    parent = judged(process(60, 40), growth=20, cgroup="/swarm")
+    workers = (judged(process(pid, 35, ppid=60), growth=20, cgroup="/swarm") for pid in range(40, 55))
+    scene = Scene(BIG, parent, *workers, scope=scope)
+    scene.act()
+    assert scene.hand.sent == [(first, Sent.TERM)]
 
 
 def storm(scene: Scene, deaths: int) -> list[Event]:
