@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 from oomguard import pidfolder
+from oomguard.arcstats import parse_arcstats
 from oomguard.badness import Machine
 from oomguard.cgroup import Layout, Membership
 from oomguard.cgroupfs import CgroupFS, GroupStalls
@@ -21,6 +22,7 @@ from oomguard.meminfo import (
 )
 from oomguard.process import Key, Process, Stat, Statm
 from oomguard.psi import NO_PSI, Pressure, parse_pressure
+from oomguard.swapspace import SwapArea, parse_swaps
 from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
 from oomguard.vmstat import VmStat, parse_vmstat
 from oomguard.zoneinfo import parse_per_cpu_pages
@@ -45,6 +47,8 @@ class ProcFS:
         self._vmstat = KeptOpen(f"{self._proc}/vmstat", parse_vmstat)
         self._pressure = KeptOpen(f"{self._proc}/pressure/memory", parse_pressure)
         self._zones = KeptOpen(f"{self._proc}/zoneinfo", parse_per_cpu_pages)
+        self._swaps = KeptOpen(f"{self._proc}/swaps", parse_swaps)
+        self._arcstats = KeptOpen(f"{self._proc}/spl/kstat/zfs/arcstats", parse_arcstats)
         self._uptime = KeptOpen(f"{self._proc}/uptime", _parse_uptime)
         self._release = KeptOpen(f"{self._proc}/sys/kernel/osrelease", _parse_release)
         self._last_pid = KeptOpen(f"{self._proc}/loadavg", _parse_last_pid)
@@ -57,6 +61,8 @@ class ProcFS:
         self._vmstat.close()
         self._pressure.close()
         self._zones.close()
+        self._swaps.close()
+        self._arcstats.close()
         self._uptime.close()
         self._release.close()
         self._last_pid.close()
@@ -124,8 +130,20 @@ class ProcFS:
         return pidfolder.read_user_namespace(self._folder(pid))
 
     def memory(self) -> Memory:
-        """The host's memory."""
-        return self._memory.read()
+        """The host's memory; what ZFS's cache can give back is available."""
+        memory = self._memory.read()
+        try:
+            available = Bytes(min(memory.available + self._arcstats.read(), memory.total))
+        except OSError:
+            return memory
+        return replace(memory, available=available)
+
+    def swap_areas(self) -> tuple[SwapArea, ...]:
+        """What the host swaps to; none where that cannot be read."""
+        try:
+            return self._swaps.read()
+        except OSError:
+            return ()
 
     def holdings(self) -> Holdings:
         """What the host's memory is used for; without sockets where they cannot be read."""

@@ -321,6 +321,33 @@ def test_free_swap_puts_exhaustion_off() -> None:
     assert found.figures.exhausted_in == pytest.approx(800 / 1200)
 
 
+@pytest.mark.parametrize(
+    ("swap_free", "swap_cost", "level"),
+    [
+        pytest.param(500, 0.0, CALM, id="on a disk"),
+        pytest.param(500, 0.5, CALM, id="half of it"),
+        pytest.param(200, 0.5, ARMED, id="half of what is left"),
+        pytest.param(60, 0.5, TERM, id="half of little"),
+        pytest.param(500, 1.0, KILL, id="all of it"),
+    ],
+)
+def test_free_swap_counts_less_the_memory_that_it_takes(
+    swap_free: float, swap_cost: float, level: Level
+) -> None:
+    host = memory(10, swap_total=500, swap_free=swap_free)
+    found = read(sample(host=host, swap_cost=swap_cost))
+    assert found.level is level
+    assert found.figures.swap_free == mib(swap_free * (1 - swap_cost))
+
+
+def test_swap_in_memory_does_not_put_exhaustion_off() -> None:
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    for step, mibs in enumerate((900, 700, 500, 300)):
+        host = memory(mibs, swap_total=500, swap_free=500)
+        found = gauge.read(sample(100 + step / 6, host, swap_cost=1.0), Seconds(0.22))
+    assert found.reasons == (Reason.EXHAUSTION_FORECAST,)
+
+
 def test_without_psi_reclaim_and_refaults_tell_the_stall() -> None:
     counts = [vmstat(allocstall=n, direct=n * PAGES, file=n * PAGES // 50) for n in range(4)]
     samples = [sample(100 + n, memory(100), None, stats) for n, stats in enumerate(counts)]

@@ -194,6 +194,18 @@ def test_an_episode_that_helps() -> None:
     assert scene.hand.stood_down == 1
 
 
+def test_what_a_death_frees_of_swap_in_memory_is_counted_once() -> None:
+    """Of 200 MiB in there, at a ratio of 2:1, half comes back at once and half as swap that makes room."""
+    scene = Scene(BIG)
+    scene.act(100)
+    scene.hand.has_gone = True
+    freed = sample(100.6, memory(150, swap_total=500, swap_free=200), swap_cost=0.5)
+    assert scene.hunt.follow(freed, WELL) is Outcome.RECOVERED
+    _, ended = scene.told()
+    assert isinstance(ended, Ended)
+    assert ended.freed == 200 << 20
+
+
 def test_who_does_not_listen_is_ended_and_who_hangs_is_passed_over() -> None:
     scene = Scene(SMALL, BIG)
     scene.act(100)
