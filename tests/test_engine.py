@@ -32,6 +32,7 @@ from tests.builders import (
     process,
     sample,
     using,
+    verdict,
 )
 from tests.test_hunt import Village
 
@@ -55,12 +56,18 @@ def _larger(one: Judged) -> Judged:
     return replace(one, process=replace(one.process, memory=held), growth=Pages(20 * one.growth))
 
 
-ORDINARY = tuple(
-    judged(process(pid, 60 + 20 * number, ppid=31), cgroup="/b", growth=10 * number)
-    for number, pid in enumerate(range(31, 36))
+WORTH_IT = (
+    *(
+        judged(process(pid, 60 + 20 * number, ppid=31), cgroup="/b", growth=10 * number)
+        for number, pid in enumerate(range(31, 36))
+    ),
+    judged(process(36, 300, ppid=31), verdict(Standing.NEVER), cgroup="/b", growth=60),
+    judged(process(37, 250), verdict(unresolved=True), cgroup="/a.service"),
+    judged(process(38, 200, adj=OOM_SCORE_ADJ_MIN), cgroup="/b/c.scope"),
 )
-EVERYBODY = crowds().map(lambda crowd: (*map(_larger, crowd), *ORDINARY))
+EVERYBODY = crowds().map(lambda crowd: (*WORTH_IT, *map(_larger, crowd)))
 """Of whom some are worth it, in doubt too."""
+ALL_BITS = (1 << 20) - 1
 
 
 class Witness:
@@ -172,14 +179,22 @@ class Engine(RuleBasedStateMachine):
         available=st.integers(0, 900),
         later=LEVELS,
         after=st.sampled_from([0.05, 0.3, 1.0, 5.0]),
+        exits=st.booleans(),
     )
     def time_goes_on(
-        self, level: Level, reasons: tuple[Reason, ...], available: int, later: Level, after: float
+        self,
+        level: Level,
+        reasons: tuple[Reason, ...],
+        available: int,
+        later: Level,
+        after: float,
+        exits: bool,
     ) -> None:
         self.at += after
+        self.witness.has_exited |= exits and self.hunt.in_flight
         self.poll(level, reasons, available, later)
 
-    @rule(here=st.integers(0, (1 << 17) - 1))
+    @rule(here=st.integers(0, ALL_BITS))
     def some_come_and_some_go(self, here: int) -> None:
         """A bit for each."""
         everybody = self.everybody
@@ -193,11 +208,6 @@ class Engine(RuleBasedStateMachine):
     @rule(delivery=st.sampled_from(Delivery))
     def signals_are(self, delivery: Delivery) -> None:
         self.witness.delivery = delivery
-
-    @precondition(lambda self: self.hunt.in_flight)
-    @rule()
-    def the_victim_exits(self) -> None:
-        self.witness.has_exited = True
 
     @precondition(lambda self: self.hunt.in_flight)
     @rule(level=st.sampled_from([Level.TERM, Level.KILL]))
