@@ -19,7 +19,7 @@ from oomguard.rules import Standing
 from oomguard.swapspace import SwapArea, cost
 from oomguard.units import Bytes, Pages
 from tests.builders import PAGE
-from tests.incident import Line, load
+from tests.incident import Line, dump, load
 from tests.taped import Otherwise, Story, play, steps
 
 INCIDENTS = Path(__file__).parent / "incidents"
@@ -52,6 +52,11 @@ def replay(name: str, otherwise: Otherwise = AS_RECORDED) -> Story:
 
 def is_hog(one: Judged) -> bool:
     return one.cgroup.startswith("/workload.slice/workload-hogs.slice/")
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    lines = recorded("fork-bomb")
+    assert tuple(load(dump(lines))) == lines
 
 
 @pytest.mark.parametrize("name", NAMES)
