@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 from oomguard import pidfolder
@@ -48,7 +49,8 @@ class ProcFS:
         self._pressure = KeptOpen(f"{self._proc}/pressure/memory", parse_pressure)
         self._zones = KeptOpen(f"{self._proc}/zoneinfo", parse_per_cpu_pages)
         self._swaps = KeptOpen(f"{self._proc}/swaps", parse_swaps)
-        self._arcstats = KeptOpen(f"{self._proc}/spl/kstat/zfs/arcstats", parse_arcstats)
+        arcstats = f"{self._proc}/spl/kstat/zfs/arcstats"
+        self._arcstats = KeptOpen(arcstats, parse_arcstats) if os.access(arcstats, os.F_OK) else None
         self._uptime = KeptOpen(f"{self._proc}/uptime", _parse_uptime)
         self._release = KeptOpen(f"{self._proc}/sys/kernel/osrelease", _parse_release)
         self._last_pid = KeptOpen(f"{self._proc}/loadavg", _parse_last_pid)
@@ -62,7 +64,8 @@ class ProcFS:
         self._pressure.close()
         self._zones.close()
         self._swaps.close()
-        self._arcstats.close()
+        if self._arcstats is not None:
+            self._arcstats.close()
         self._uptime.close()
         self._release.close()
         self._last_pid.close()
@@ -130,13 +133,9 @@ class ProcFS:
         return pidfolder.read_user_namespace(self._folder(pid))
 
     def memory(self) -> Memory:
-        """The host's memory; what ZFS's cache can give back is available."""
+        """The host's memory; what the cache of ZFS, if that is loaded, can give back is available."""
         memory = self._memory.read()
-        try:
-            available = Bytes(min(memory.available + self._arcstats.read(), memory.total))
-        except OSError:
-            return memory
-        return replace(memory, available=available)
+        return memory if self._arcstats is None else self._with_arc(memory, self._arcstats)
 
     def swap_areas(self) -> tuple[SwapArea, ...]:
         """What the host swaps to; none where that cannot be read."""
@@ -201,6 +200,12 @@ class ProcFS:
             admin_reserve=Bytes(self._sysctl("vm/admin_reserve_kbytes") * KIB),
             user_reserve=Bytes(self._sysctl("vm/user_reserve_kbytes") * KIB),
         )
+
+    def _with_arc(self, memory: Memory, arcstats: KeptOpen[Bytes]) -> Memory:
+        # Its module can be unloaded.
+        with suppress(OSError):
+            return replace(memory, available=Bytes(min(memory.available + arcstats.read(), memory.total)))
+        return memory
 
     def _folder(self, pid: Pid) -> str:
         return f"{self._proc}/{pid}"

@@ -52,6 +52,10 @@ def test_what_zfs_can_give_back_is_available(tmp_path: Path) -> None:
     (tmp_path / "proc/meminfo").write_bytes(recorded.read_bytes())
     without = ProcFS(tmp_path).memory()
     (folder / "arcstats").write_bytes(TEXT % (mib(1), mib(65)))
-    assert ProcFS(tmp_path).memory().available == without.available + mib(64)
+    procfs = ProcFS(tmp_path)
+    assert procfs.memory().available == without.available + mib(64)
     (folder / "arcstats").write_bytes(TEXT % (mib(1), 1 << 60))
-    assert ProcFS(tmp_path).memory().available == without.total
+    assert procfs.memory().available == without.total
+    procfs.close()
+    (folder / "arcstats").unlink()
+    assert procfs.memory() == without
