@@ -37,38 +37,29 @@ class Slope:
         self._points.add(at, value)
 
     def rate(self) -> float:
-        """The rise a second; 0 while too little has been seen.
-
-        The lesser of the pace of the whole span and that of its later half: what has stopped has stopped.
-        """
-        points = tuple(self._points)
-        if len(points) < 2:
-            return 0.0
-        end, last = points[-1]
-        whole = _pace(points[0], points[-1])
-        if end - points[0][0] < LEAST:
-            return 0.0
-        later = next(point for point in points if end - point[0] <= SPAN / 2 or point is points[-2])
-        late = whole if end == later[0] else (last - later[1]) / (end - later[0])
-        return min(whole, late, key=abs) if whole * late > 0 else 0.0
+        """The rise a second; 0 while too little has been seen."""
+        return _rate(tuple(self._points))
 
 
 class Exhaustion:
     """When available memory and free swap will have run out together, if they fall on as they do."""
 
     def __init__(self) -> None:
-        self._slope = Slope()
-        self._free = Bytes(0)
+        self._points: Window[tuple[Bytes, Bytes]] = Window(SPAN)
 
     def add(self, at: Seconds, available: Bytes, swap_free: Bytes) -> None:
-        """Take one more sample in."""
-        self._free = Bytes(available + swap_free)
-        self._slope.add(at, self._free)
+        """Take one more sample in; time never goes back."""
+        self._points.add(at, (available, swap_free))
 
-    def left(self) -> Seconds | None:
-        """How long that is from the last sample on; None while they do not fall."""
-        rate = self._slope.rate()
-        return Seconds(self._free / -rate) if rate < 0 else None
+    def left(self, swap_cost: float) -> Seconds | None:
+        """How long that is from the last sample on; None while they do not fall.
+
+        `swap_cost`, as it is now, counts for all of the samples: that it was another a moment ago, as little
+        had been stored yet, is no pace.
+        """
+        room = tuple((at, available + swap * (1 - swap_cost)) for at, (available, swap) in self._points)
+        rate = _rate(room)
+        return Seconds(room[-1][1] / -rate) if rate < 0 else None
 
 
 class Backlog:
@@ -116,6 +107,19 @@ class Pace:
     def takes(self) -> Seconds:
         """How long the next one may take: as long as the slowest of the latest."""
         return max(self._latest, default=FIRST_GUESS)
+
+
+def _rate(points: tuple[tuple[Seconds, float], ...]) -> float:
+    """The lesser of the pace of all of it and that of its later half: what has stopped has stopped."""
+    if len(points) < 2:
+        return 0.0
+    end, last = points[-1]
+    whole = _pace(points[0], points[-1])
+    if end - points[0][0] < LEAST:
+        return 0.0
+    later = next(point for point in points if end - point[0] <= SPAN / 2 or point is points[-2])
+    late = whole if end == later[0] else (last - later[1]) / (end - later[0])
+    return min(whole, late, key=abs) if whole * late > 0 else 0.0
 
 
 def _pace(one: tuple[Seconds, float], other: tuple[Seconds, float]) -> float:

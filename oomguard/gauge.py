@@ -1,7 +1,7 @@
 """Is memory short, and does it hurt? Samples in, an `Assessment` out; pure, time comes with the sample.
 
 A limit is crossed when
-- low_memory: MemAvailable and, where there is swap, free swap are both below their limits;
+- low_memory: what is available and, where there is swap, the room in it are both below their limits;
 - stall: the bystanders will have waited for memory for longer than the budget within the window by the
   time that a kill takes, while memory is low or thrashing. With plenty of memory, pressure is some control
   group's own limit, and nobody's to die for;
@@ -76,7 +76,7 @@ class Gauge:
         figures = self._figures(sample)
         self._stalling.add(sample.at, figures.stall)
         distances = (
-            (Reason.LOW_MEMORY, self._memory_distance(memory)),
+            (Reason.LOW_MEMORY, self._memory_distance(sample)),
             (Reason.STALL, self._stall_distance(sample, figures, kill_takes)),
             (Reason.EXHAUSTION_FORECAST, _forecast_distance(figures, kill_takes)),
             (Reason.COMMIT_LIMIT, self._commit_distance(figures)),
@@ -100,22 +100,23 @@ class Gauge:
         return Figures(
             available=memory.available,
             available_limit=resolve(limits.available.term, memory.total),
-            swap_free=memory.swap_free,
+            swap_free=sample.swap_room,
             swap_limit=resolve(limits.swap_free.term, memory.swap_total),
             stall=stall,
             stall_of=stall_of,
             stall_budget=Seconds(share * limits.stall_budget),
-            exhausted_in=self._exhaustion.left(),
+            exhausted_in=self._exhaustion.left(sample.swap_cost),
             backlog=self._backlog.lasts() if self._backlog.drains() else Seconds(0.0),
             committed=memory.committed,
             commit_limit=self._commit_limit(memory),
         )
 
-    def _memory_distance(self, memory: Memory) -> float:
+    def _memory_distance(self, sample: Sample) -> float:
+        memory = sample.memory
         available = _distance(memory.available, memory.total, self._limits.available)
         if not memory.swap_total:
             return available
-        return max(available, _distance(memory.swap_free, memory.swap_total, self._limits.swap_free))
+        return max(available, _distance(sample.swap_room, memory.swap_total, self._limits.swap_free))
 
     def _stall(self) -> tuple[Seconds, StallOf]:
         if self._limits.stall_of is StallOf.BYSTANDERS and self.culprit is not None:

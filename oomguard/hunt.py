@@ -252,7 +252,7 @@ class Hunt:
             gone=self.actor.gone(),
             level=assessment.level,
             headroom=assessment.headroom,
-            free=Bytes(sample.memory.available + sample.memory.swap_free),
+            free=sample.room,
         )
 
 

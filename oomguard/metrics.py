@@ -75,7 +75,11 @@ def of_memory(state: State) -> Iterator[Metric]:
     """The figures that decisions rest on, and their limits."""
     figures, limits = state.figures, state.thresholds
     yield gauge("memory_available_bytes", "Memory that can be had without swapping.", figures.available)
-    yield gauge("swap_free_bytes", "Swap that is not used.", figures.swap_free)
+    yield gauge(
+        "swap_free_bytes",
+        "Swap that is not used, less the memory that using it would take (zram).",
+        figures.swap_free,
+    )
     yield gauge("memory_committed_bytes", "Memory promised to processes.", figures.committed)
     yield gauge(
         "memory_commit_limit_bytes", "Memory that may be promised to processes.", figures.commit_limit

@@ -79,6 +79,18 @@ class Sample:
     vmstat: VmStat
     stalls: Mapping[str, Seconds] = field(default_factory=dict)
     """The full stall of each control group that is watched, since it was made."""
+    swap_cost: float = 0.0
+    """What a byte of free swap takes of memory once it is used: 0 on a disk, up to 1 in compressed memory."""
+
+    @property
+    def swap_room(self) -> Bytes:
+        """The room that free swap makes."""
+        return Bytes(int(self.memory.swap_free * (1 - self.swap_cost)))
+
+    @property
+    def room(self) -> Bytes:
+        """What can be had before memory has run out: what is available, and what swapping makes so."""
+        return Bytes(self.memory.available + self.swap_room)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +100,7 @@ class Figures:
     available: Bytes
     available_limit: Bytes
     swap_free: Bytes
+    """Free swap, less the memory that it takes: `Sample.swap_room`."""
     swap_limit: Bytes
     stall: Seconds
     """The full stall within the window."""

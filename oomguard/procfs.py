@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 from oomguard import pidfolder
+from oomguard.arcstats import parse_arcstats
 from oomguard.badness import Machine
 from oomguard.cgroup import Layout, Membership
 from oomguard.cgroupfs import CgroupFS, GroupStalls
@@ -21,6 +23,7 @@ from oomguard.meminfo import (
 )
 from oomguard.process import Key, Process, Stat, Statm
 from oomguard.psi import NO_PSI, Pressure, parse_pressure
+from oomguard.swapspace import SwapArea, parse_swaps
 from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
 from oomguard.vmstat import VmStat, parse_vmstat
 from oomguard.zoneinfo import parse_per_cpu_pages
@@ -45,6 +48,9 @@ class ProcFS:
         self._vmstat = KeptOpen(f"{self._proc}/vmstat", parse_vmstat)
         self._pressure = KeptOpen(f"{self._proc}/pressure/memory", parse_pressure)
         self._zones = KeptOpen(f"{self._proc}/zoneinfo", parse_per_cpu_pages)
+        self._swaps = KeptOpen(f"{self._proc}/swaps", parse_swaps)
+        arcstats = f"{self._proc}/spl/kstat/zfs/arcstats"
+        self._arcstats = KeptOpen(arcstats, parse_arcstats) if os.access(arcstats, os.F_OK) else None
         self._uptime = KeptOpen(f"{self._proc}/uptime", _parse_uptime)
         self._release = KeptOpen(f"{self._proc}/sys/kernel/osrelease", _parse_release)
         self._last_pid = KeptOpen(f"{self._proc}/loadavg", _parse_last_pid)
@@ -57,6 +63,9 @@ class ProcFS:
         self._vmstat.close()
         self._pressure.close()
         self._zones.close()
+        self._swaps.close()
+        if self._arcstats is not None:
+            self._arcstats.close()
         self._uptime.close()
         self._release.close()
         self._last_pid.close()
@@ -124,8 +133,16 @@ class ProcFS:
         return pidfolder.read_user_namespace(self._folder(pid))
 
     def memory(self) -> Memory:
-        """The host's memory."""
-        return self._memory.read()
+        """The host's memory; what the cache of ZFS, if that is loaded, can give back is available."""
+        memory = self._memory.read()
+        return memory if self._arcstats is None else self._with_arc(memory, self._arcstats)
+
+    def swap_areas(self) -> tuple[SwapArea, ...]:
+        """What the host swaps to; none where that cannot be read."""
+        try:
+            return self._swaps.read()
+        except OSError:
+            return ()
 
     def holdings(self) -> Holdings:
         """What the host's memory is used for; without sockets where they cannot be read."""
@@ -183,6 +200,12 @@ class ProcFS:
             admin_reserve=Bytes(self._sysctl("vm/admin_reserve_kbytes") * KIB),
             user_reserve=Bytes(self._sysctl("vm/user_reserve_kbytes") * KIB),
         )
+
+    def _with_arc(self, memory: Memory, arcstats: KeptOpen[Bytes]) -> Memory:
+        # Its module can be unloaded.
+        with suppress(OSError):
+            return replace(memory, available=Bytes(min(memory.available + arcstats.read(), memory.total)))
+        return memory
 
     def _folder(self, pid: Pid) -> str:
         return f"{self._proc}/{pid}"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from oomguard import swapspace
 from oomguard.meminfo import Memory
 from oomguard.pressure import Sample
 from oomguard.procfs import ProcFS
@@ -18,10 +19,12 @@ class Sampler:
 
     def __init__(self, procfs: ProcFS) -> None:
         self._procfs = procfs
+        self._page_size = procfs.machine().page_size
         self._groups = procfs.group_stalls()
         self._stalls: dict[str, Seconds] = {}
         self._pressure: Pressure | None = None
         self._vmstat = procfs.vmstat()
+        self._swap_cost = self._cost_of_swap(procfs.memory())
         procfs.per_cpu_free()
 
     def watch(self, groups: frozenset[str]) -> None:
@@ -39,5 +42,18 @@ class Sampler:
             # either; and these files are the dearest.
             self._vmstat = self._procfs.vmstat()
             self._stalls = self._groups.read()
+            self._swap_cost = self._cost_of_swap(memory)
         self._pressure = pressure
-        return Sample(at=at, memory=memory, pressure=pressure, vmstat=self._vmstat, stalls=self._stalls)
+        return Sample(
+            at=at,
+            memory=memory,
+            pressure=pressure,
+            vmstat=self._vmstat,
+            stalls=self._stalls,
+            swap_cost=self._swap_cost,
+        )
+
+    def _cost_of_swap(self, memory: Memory) -> float:
+        if not memory.swap_total:
+            return 0.0
+        return swapspace.cost(self._procfs.swap_areas(), Bytes(self._vmstat.zspages * self._page_size))

@@ -101,7 +101,7 @@ _WHOSE = tuple(StallOf)
 _LARGEST = (1 << 63) - 1
 
 STATE = Struct("=qd3BH4qdB3d2q5qdq5d2?2q")
-SAMPLE = Struct("=d12q?2d11q")
+SAMPLE = Struct("=d12q?2d12q")
 
 
 def pack_state(state: State) -> bytes:
@@ -226,6 +226,7 @@ def pack_sample(sample: Sample) -> bytes:
         vmstat.pswpout,
         vmstat.oom_kill,
         vmstat.writeback,
+        vmstat.zspages,
     )
 
 
@@ -234,7 +235,7 @@ def unpack_sample(data: bytes) -> Sample:
     at, total, free, available, swap_total, swap_free, active_file, inactive_file, *rest = SAMPLE.unpack(data)
     shmem, slab_unreclaimable, commit_limit, committed, hugetlb, psi, some, full, *rest = rest
     allocstall, scan_kswapd, scan_direct, steal_direct, refault_file, refault_anon, *rest = rest
-    pgmajfault, pswpin, pswpout, oom_kill, writeback = rest
+    pgmajfault, pswpin, pswpout, oom_kill, writeback, zspages = rest
     return Sample(
         at=at,
         memory=Memory(
@@ -264,6 +265,7 @@ def unpack_sample(data: bytes) -> Sample:
             pswpout=pswpout,
             oom_kill=oom_kill,
             writeback=writeback,
+            zspages=zspages,
         ),
     )
 

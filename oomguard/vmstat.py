@@ -29,11 +29,14 @@ class VmStat:
     """Kills by the kernel itself, those inside memory cgroups included."""
     writeback: int
     """Pages that are being written now, to swap or to files: nr_writeback."""
+    zspages: int
+    """Pages that zsmalloc holds, for zram and zswap: nr_zspages (4.8)."""
 
 
 _ZONES = (b"dma", b"dma32", b"normal", b"high", b"movable", b"device")
 
 
+# nr_zspages 0
 # nr_writeback 0
 # workingset_refault_anon 0
 # workingset_refault_file 181954
@@ -65,6 +68,7 @@ def parse_vmstat(data: bytes) -> VmStat:
         pswpout=_count(text, b"pswpout"),
         oom_kill=_count(text, b"oom_kill"),
         writeback=_count(text, b"nr_writeback"),
+        zspages=_count(text, b"nr_zspages"),
     )
 
 

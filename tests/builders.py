@@ -172,6 +172,7 @@ def vmstat(
     anon: int = 0,
     swapped_out: int = 0,
     writeback: int = 0,
+    zspages: int = 0,
 ) -> VmStat:
     return VmStat(
         allocstall=allocstall,
@@ -185,6 +186,7 @@ def vmstat(
         pswpout=swapped_out,
         oom_kill=0,
         writeback=writeback,
+        zspages=zspages,
     )
 
 
@@ -198,6 +200,7 @@ def sample(
     pressure: Pressure | None = None,
     stats: VmStat | None = None,
     stalls: Mapping[str, float] | None = None,
+    swap_cost: float = 0.0,
 ) -> Sample:
     return Sample(
         at=Seconds(at),
@@ -205,6 +208,7 @@ def sample(
         pressure=pressure,
         vmstat=stats or vmstat(),
         stalls={group: Seconds(total) for group, total in (stalls or {}).items()},
+        swap_cost=swap_cost,
     )
 
 

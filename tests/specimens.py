@@ -101,7 +101,8 @@ SAMPLE = Sample(
         pswpin=28,
         pswpout=29,
         oom_kill=30,
-        writeback=0,
+        writeback=31,
+        zspages=32,
     ),
 )
 VICTIM = Person(

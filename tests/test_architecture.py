@@ -15,7 +15,9 @@ PACKAGE = Path(oomguard.__file__).parent
 
 LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields"}),
-    "parsers": frozenset({"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup", "mountinfo"}),
+    "parsers": frozenset({
+            "meminfo", "vmstat", "zoneinfo", "swapspace", "arcstats", "psi", "process", "cgroup", "mountinfo",
+        }),
     "decide": frozenset(
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",

@@ -93,6 +93,17 @@ def test_watching_others(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_who_is_watched_no_longer_costs_no_descriptor(tmp_path: Path) -> None:
+    group(tmp_path, "a")
+    reader = GroupStalls(unified(tmp_path))
+    before = len(os.listdir("/proc/self/fd"))
+    reader.watch(frozenset({"/a"}))
+    reader.read()
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    reader.watch(frozenset())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("path", ["/..", "/../a", "/a/../a"])
 def test_nothing_outside_of_the_namespace(tmp_path: Path, path: str) -> None:
     inner = tmp_path / "inner"

@@ -82,7 +82,30 @@ def test_exhaustion(frees: tuple[int, ...], swap: tuple[int, ...], left: float |
     found = Exhaustion()
     for step, (available, swap_free) in enumerate(zip(frees, swap, strict=True)):
         found.add(Seconds(step / 5), mib(available), mib(swap_free))
-    assert found.left() == (None if left is None else pytest.approx(left))
+    assert found.left(0.0) == (None if left is None else pytest.approx(left))
+
+
+@pytest.mark.parametrize(
+    ("swap_cost", "left"),
+    [
+        pytest.param(0.0, 1.2, id="on a disk"),
+        pytest.param(0.5, 0.7, id="half of it is taken"),
+        pytest.param(1.0, 0.2, id="what cannot be compressed takes what it gives"),
+    ],
+)
+def test_swap_in_memory_puts_exhaustion_off_by_what_it_saves(swap_cost: float, left: float) -> None:
+    found = Exhaustion()
+    for step, available in enumerate((300, 200, 100)):
+        found.add(Seconds(step / 5), mib(available), mib(500))
+    assert found.left(swap_cost) == pytest.approx(left)
+
+
+def test_another_cost_of_swap_is_no_pace() -> None:
+    """As when it becomes known: 500 MiB that are not to be had after all have not been taken just now."""
+    found = Exhaustion()
+    for step in range(4):
+        found.add(Seconds(step / 5), mib(300), mib(500))
+        assert found.left(0.5 if step < 3 else 1.0) is None
 
 
 @pytest.mark.parametrize(

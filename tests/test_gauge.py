@@ -210,12 +210,18 @@ def test_the_backlog_shows_once_nothing_is_added_to_it(sent: int, backlog: float
     assert found.figures.backlog == pytest.approx(5000 / 4000 if backlog else 0.0)
 
 
-def test_a_stall_that_is_over_is_let_be() -> None:
+@pytest.mark.parametrize("spent", [1.6, 2.4])
+def test_a_stall_that_is_over_is_let_be(spent: float) -> None:
+    """Even one that was longer than the budget."""
     gauge = Gauge(LIMITS, HEURISTIC, PAGE)
     low = memory(100)
-    for step in range(19):
-        gauge.read(sample(100 + step / 10, low, psi(7 + min(step, 15) / 10)), Seconds(0.5))
-    assert STALL not in gauge.read(sample(102, low, psi(8.5)), Seconds(0.5)).reasons
+    read = [
+        gauge.read(sample(100 + step / 10, low, psi(7 + min(step / 10, spent))), Seconds(0.5))
+        for step in range(40)
+    ]
+    assert STALL in read[round(10 * spent)].reasons
+    assert STALL not in read[-1].reasons
+    assert read[-1].figures.stall == pytest.approx(spent)
 
 
 def test_restart_forgives_the_stall_and_leaves_less_of_the_budget() -> None:
@@ -233,7 +239,34 @@ def test_restart_forgives_the_stall_and_leaves_less_of_the_budget() -> None:
     assert later.figures.stall_budget == pytest.approx(2)
 
 
+@pytest.mark.parametrize("takes", [0.0, 0.1, 0.25])
+def test_a_second_stall_is_seen_as_soon_as_the_first(takes: float) -> None:
+    """The fall of the figure at the restart is no sign that the stall is over."""
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    crossed = None
+    for step in range(120):
+        at = 100 + step / 40
+        found = gauge.read(sample(at, memory(100), psi(7 + step / 40)), Seconds(takes))
+        if step == 80:
+            gauge.restart(Seconds(at))
+        elif step > 80 and crossed is None and STALL in found.reasons:
+            crossed = at - 102
+    assert crossed == pytest.approx(SECOND_STALL * 2 - takes, abs=1 / 40)
+
+
 OF_BYSTANDERS = replace(LIMITS, stall_of=StallOf.BYSTANDERS)
+
+
+def test_restart_forgives_the_bystanders_stall_too() -> None:
+    gauge = Gauge(OF_BYSTANDERS, HEURISTIC, PAGE)
+    gauge.culprit = "/hog"
+    low = memory(100)
+    gauge.read(sample(100, low, psi(7), stalls={"/db": 0.0}), AT_ONCE)
+    assert gauge.read(sample(104, low, psi(10), stalls={"/db": 2.5}), AT_ONCE).figures.stall == 2.5
+    gauge.restart(Seconds(104))
+    found = gauge.read(sample(105, low, psi(10.3), stalls={"/db": 2.8}), AT_ONCE)
+    assert found.figures.stall_of is StallOf.BYSTANDERS
+    assert found.figures.stall == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +319,33 @@ def test_free_swap_puts_exhaustion_off() -> None:
         found = gauge.read(sample(100 + step / 6, host), Seconds(0.2))
     assert found.reasons == ()
     assert found.figures.exhausted_in == pytest.approx(800 / 1200)
+
+
+@pytest.mark.parametrize(
+    ("swap_free", "swap_cost", "level"),
+    [
+        pytest.param(500, 0.0, CALM, id="on a disk"),
+        pytest.param(500, 0.5, CALM, id="half of it"),
+        pytest.param(200, 0.5, ARMED, id="half of what is left"),
+        pytest.param(60, 0.5, TERM, id="half of little"),
+        pytest.param(500, 1.0, KILL, id="all of it"),
+    ],
+)
+def test_free_swap_counts_less_the_memory_that_it_takes(
+    swap_free: float, swap_cost: float, level: Level
+) -> None:
+    host = memory(10, swap_total=500, swap_free=swap_free)
+    found = read(sample(host=host, swap_cost=swap_cost))
+    assert found.level is level
+    assert found.figures.swap_free == mib(swap_free * (1 - swap_cost))
+
+
+def test_swap_in_memory_does_not_put_exhaustion_off() -> None:
+    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+    for step, mibs in enumerate((900, 700, 500, 300)):
+        host = memory(mibs, swap_total=500, swap_free=500)
+        found = gauge.read(sample(100 + step / 6, host, swap_cost=1.0), Seconds(0.22))
+    assert found.reasons == (Reason.EXHAUSTION_FORECAST,)
 
 
 def test_without_psi_reclaim_and_refaults_tell_the_stall() -> None:

@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
+from oomguard.cgroup import Membership
+from oomguard.cgroupfs import GroupStalls
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import POLLS
 from oomguard.errors import ConfigError
@@ -27,13 +30,14 @@ from oomguard.event import (
 from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
 from oomguard.meminfo import Holdings, Memory
-from oomguard.pressure import Limit, Phase
+from oomguard.pressure import Limit, Phase, StallOf
 from oomguard.procfs import ProcFS
+from oomguard.psi import Pressure
 from oomguard.record import Reader, Writer
 from oomguard.rules import Effect, Field, Rule, pattern
 from oomguard.state import State
 from oomguard.teller import Teller
-from oomguard.units import Bytes, Percent, Seconds
+from oomguard.units import Bytes, Percent, Pid, Seconds
 from oomguard.wakeup import Wakeup
 from tests.builders import holdings
 
@@ -128,6 +132,40 @@ class Host(ProcFS):
         return Percent(100 * self.share_per_cpu).of(super().memory().total)
 
 
+class StallingGroups(GroupStalls):
+    """Nobody in them has waited yet; remembers who is watched."""
+
+    def __init__(self) -> None:
+        self.watched: frozenset[str] = frozenset()
+
+    def watch(self, groups: frozenset[str]) -> None:
+        self.watched = groups
+
+    def read(self) -> dict[str, Seconds]:
+        return dict.fromkeys(self.watched, Seconds(0.0))
+
+    def close(self) -> None:
+        pass
+
+
+class Grouped(Host):
+    """Each process is in a group of its own, and somebody waits for memory all the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups = StallingGroups()
+
+    def membership(self, pid: Pid) -> Membership:
+        return Membership(unified=f"/{pid}.service", systemd=None, memory=None)
+
+    def pressure(self) -> Pressure:
+        waited = Seconds(time.monotonic())
+        return Pressure(some=waited, full=waited)
+
+    def group_stalls(self) -> GroupStalls:
+        return self.groups
+
+
 @pytest.fixture
 def host() -> Iterator[Host]:
     host = Host()
@@ -210,6 +248,16 @@ def test_what_the_cpus_keep_for_themselves_is_free(
     limits = replace(QUIET.limits, available=Limit(term=Percent(70), kill=Percent(0)))
     run(writer, host, poll, config=replace(QUIET, limits=limits, rules=(EVERYBODY,)))
     assert ("Holding" in kinds(writer)) is crossed
+
+
+@pytest.mark.usefixtures("somebody")
+def test_the_stall_that_counts_is_that_of_everybody_but_who_would_die_next(writer: Writer) -> None:
+    host = Grouped()
+    run(writer, host, poll, poll)
+    assert len(host.groups.watched) > 1
+    assert state(writer).figures.stall_of is StallOf.BYSTANDERS
+    assert not state(writer).figures.stall
+    host.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -85,13 +85,15 @@ class Hand:
 class Scene:
     """One hunt in one village."""
 
-    def __init__(self, *everybody: Judged, own: frozenset[Pid] = frozenset()) -> None:
+    def __init__(
+        self, *everybody: Judged, own: frozenset[Pid] = frozenset(), scope: Scope = Scope.PROCESS
+    ) -> None:
         self.village = Village(*everybody)
         self.hand = Hand()
         self.holdings = holdings()
         self.latest: tuple[Sample, Assessment] | None = None
         self.scout = Scout(
-            policy=Policy.KERNEL, scope=Scope.PROCESS, census=self.village, machine=MACHINE, own=lambda: own
+            policy=Policy.KERNEL, scope=scope, census=self.village, machine=MACHINE, own=lambda: own
         )
         self.hunt = Hunt(
             scout=self.scout,
@@ -192,6 +194,18 @@ def test_an_episode_that_helps() -> None:
     assert scene.hand.stood_down == 1
 
 
+def test_what_a_death_frees_of_swap_in_memory_is_counted_once() -> None:
+    """Of 200 MiB in there, at a ratio of 2:1, half comes back at once and half as swap that makes room."""
+    scene = Scene(BIG)
+    scene.act(100)
+    scene.hand.has_gone = True
+    freed = sample(100.6, memory(150, swap_total=500, swap_free=200), swap_cost=0.5)
+    assert scene.hunt.follow(freed, WELL) is Outcome.RECOVERED
+    _, ended = scene.told()
+    assert isinstance(ended, Ended)
+    assert ended.freed == 200 << 20
+
+
 def test_who_does_not_listen_is_ended_and_who_hangs_is_passed_over() -> None:
     scene = Scene(SMALL, BIG)
     scene.act(100)
@@ -254,6 +268,42 @@ def test_three_deaths_in_vain_are_enough() -> None:
     scene.village.everybody = (judged(process(40, 60)), *scene.village.everybody)
     scene.act(at + HELD)
     assert scene.hand.sent[3:] == [(40, Sent.TERM)]
+
+
+def held(scene: Scene, found: Assessment = LOW) -> HoldReason | None:
+    """Why nobody was signalled; None where somebody was."""
+    scene.act(found=found)
+    (event,) = scene.told()
+    return event.why if isinstance(event, Holding) else None
+
+
+TOO_SMALL = judged(process(10, 40))
+"""Worth it, and not worth it in doubt."""
+NO_TIME = replace(LOW, level=Level.KILL, headroom=0.0)
+
+
+def test_nobody_dies_for_what_outlives_processes() -> None:
+    scene = Scene(TOO_SMALL)
+    assert held(scene) is None
+    scene = Scene(TOO_SMALL)
+    scene.holdings = holdings(anon=100, shmem=700)
+    assert held(scene) is HoldReason.FUTILE
+    assert scene.hand.sent == []
+
+
+def test_nobody_dies_for_who_is_spared_while_there_is_time() -> None:
+    assert held(Scene(TOO_SMALL, PROTECTED)) is HoldReason.CULPRIT_SPARED
+    assert held(Scene(TOO_SMALL, PROTECTED), NO_TIME) is None
+    assert held(Scene(TOO_SMALL, judged(process(30, 30), verdict(Standing.NEVER)))) is None
+
+
+@pytest.mark.parametrize(("scope", "first"), [(Scope.FAMILY, 60), (Scope.PROCESS, 20)])
+def test_a_swarm_dies_before_who_is_bigger_than_each(scope: Scope, first: int) -> None:
+    parent = judged(process(60, 40), growth=20, cgroup="/swarm")
+    workers = (judged(process(pid, 35, ppid=60), growth=20, cgroup="/swarm") for pid in range(40, 55))
+    scene = Scene(BIG, parent, *workers, scope=scope)
+    scene.act()
+    assert scene.hand.sent == [(first, Sent.TERM)]
 
 
 def storm(scene: Scene, deaths: int) -> list[Event]:

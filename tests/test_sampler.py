@@ -78,6 +78,32 @@ def test_where_nobody_waited_no_more_is_read(host: Path, procfs: ProcFS) -> None
     assert later.stalls == {"/a": Seconds(3)}
 
 
+ZRAM = """Filename\t\tType\t\tSize\t\tUsed\t\tPriority
+/dev/zram0 partition\t512000\t\t102400\t\t100
+"""
+
+
+def test_what_swap_takes_of_memory(host: Path) -> None:
+    meminfo, vmstat = host / "proc/meminfo", host / "proc/vmstat"
+    (host / "proc/swaps").write_text(ZRAM)
+    vmstat.write_text(f"nr_zspages {60 << 20 >> 12}\n" + vmstat.read_text().replace("nr_zspages", "nr_other"))
+    assert Sampler(ProcFS(host)).take(far).swap_cost == 0
+    meminfo.write_text(
+        meminfo.read_text().replace("SwapTotal:             0 kB", "SwapTotal:        512000 kB")
+    )
+    press(host, 1)
+    sampler = Sampler(ProcFS(host))
+    assert sampler.take(far).swap_cost == pytest.approx(0.6)
+    vmstat.write_text(
+        vmstat.read_text().replace(f"nr_zspages {60 << 20 >> 12}", f"nr_zspages {30 << 20 >> 12}")
+    )
+    assert sampler.take(far).swap_cost == pytest.approx(0.6)
+    press(host, 2)
+    assert sampler.take(far).swap_cost == pytest.approx(0.3)
+    (host / "proc/swaps").unlink()
+    assert Sampler(ProcFS(host)).take(far).swap_cost == 0
+
+
 def test_without_psi_it_is_read_each_time(host: Path, procfs: ProcFS) -> None:
     (host / "proc/pressure/memory").unlink()
     sampler = Sampler(procfs)

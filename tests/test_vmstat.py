@@ -24,6 +24,7 @@ def test_recorded() -> None:
         pswpout=int(words["pswpout"]),
         oom_kill=int(words["oom_kill"]),
         writeback=int(words["nr_writeback"]),
+        zspages=int(words["nr_zspages"]),
     )
 
 

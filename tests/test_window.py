@@ -63,6 +63,16 @@ def test_readings_that_come_dense_lose_no_more_than_a_part(steps: Points) -> Non
     assert spent(points) == pytest.approx(exact, abs=APART + 1e-6)
 
 
+def test_readings_that_come_dense_are_kept_no_denser() -> None:
+    found: Window[int] = Window(LENGTH, APART)
+    for step in range(2000):
+        found.add(Seconds(step / 100), step)
+        assert found.last == (Seconds(step / 100), step)
+    times = [at for at, _ in found]
+    assert all(later - earlier >= APART for earlier, later in pairwise(times[:-1]))
+    assert len(times) <= LENGTH / APART + 3
+
+
 def test_what_is_kept() -> None:
     """All of the window, and the last reading before it."""
     found: Window[int] = Window(LENGTH)
