@@ -8,16 +8,16 @@ BIN := $(VENV)/bin
 METRICS := 127.0.0.1:9797
 
 RUN_PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES := $(RUN_PACKAGES) strace prometheus qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
+TEST_PACKAGES := $(RUN_PACKAGES) strace prometheus openssl qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
 
 # The modules that decide: every branch of theirs is tested.
 DECIDING := pressure gauge window stall swapspace bystanders forecast phase growth holders badness rules \
-    expression ranking ladder family scope plan episode storm account
+    expression ranking ladder family scope plan episode storm account admission pages
 comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))
 
-.PHONY: audit test lint types unit vm coverage dashboards wheel clean
+.PHONY: audit test lint types unit vm coverage dashboards docs wheel clean
 
 audit: $(VENV)/installed
 	$(BIN)/oomguard run --dry-run --metrics $(METRICS)
@@ -48,6 +48,10 @@ coverage: $(VENV)/ready
 # Needed after a change in grafana/.
 dashboards: $(VENV)/ready
 	$(BIN)/python -m grafana
+
+# The pages of docs/ that are made from the code.
+docs: $(VENV)/ready
+	$(BIN)/python -m bench.metrics_doc > docs/metrics.md
 
 wheel: $(VENV)/ready
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

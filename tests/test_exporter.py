@@ -1,238 +1,171 @@
+"""The exporter as its users run it: a process of its own, scraped by Prometheus."""
+
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from threading import Thread
+from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from oomguard import exporter
-from oomguard.config import Address
-from oomguard.counters import COUNTERS, POLLS
-from oomguard.errors import OomguardError
-from oomguard.record import Reader, Writer
+from oomguard.record import Writer
+from oomguard.units import Seconds
+from tests.serving import HASH, PASSWORD, make_certificates, trusting
 from tests.specimens import EVENTS, SAMPLE, STATE
 
-NOW = STATE.polled_at + 1
 
-ANYWHERE = Address(host="127.0.0.1", port=0)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "record"
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    writer = Writer.open(path)
-    writer.state(STATE)
-    writer.sample(SAMPLE)
-    yield writer
-    writer.close()
-
-
-def scrape(path: Path, now: float = NOW) -> dict[str, float]:
-    registry = CollectorRegistry()
-    registry.register(exporter.RecordCollector(partial(Reader.open, path), lambda: now))
-    return values(generate_latest(registry).decode())
-
-
-def values(text: str) -> dict[str, float]:
-    return {
-        sample.name
-        + "".join(f",{label}={value}" for label, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def test_the_record_becomes_metrics(path: Path, writer: Writer) -> None:
-    for event in EVENTS:
-        writer.tell(event)
-    writer.count(POLLS, 9)
-    found = scrape(path)
-    expected = {
-        "oomguard_up": 1,
-        "oomguard_record_age_seconds": 1,
-        "oomguard_start_time_seconds": 1_700_000_000.5,
-        "oomguard_mode,mode=dry-run": 1,
-        "oomguard_mode,mode=enforce": 0,
-        "oomguard_phase,phase=armed": 1,
-        "oomguard_phase,phase=calm": 0,
-        "oomguard_level,level=term": 1,
-        "oomguard_limit_crossed,reason=low_memory": 1,
-        "oomguard_limit_crossed,reason=stall": 0,
-        "oomguard_memory_available_bytes": 300 << 20,
-        "oomguard_memory_total_bytes": 1,
-        "oomguard_limit_bytes,action=kill,limit=available": 200 << 20,
-        "oomguard_limit_bytes,action=term,limit=swap_free": 50 << 20,
-        "oomguard_limit_bytes,action=kill,limit=swap_free": 25 << 20,
-        "oomguard_limit_bytes,action=term,limit=available": 400 << 20,
-        "oomguard_limit_bytes,action=term,limit=committed": 3800 << 20,
-        "oomguard_pressure_memory_waiting_seconds_total": 20.5,
-        "oomguard_pressure_memory_stalled_seconds_total": 10.25,
-        "oomguard_stall_seconds": 0.25,
-        "oomguard_config_last_reload_successful": 0,
-        "oomguard_processes,standing=spared": 7,
-        "oomguard_polls_total": 9,
-        "oomguard_kills_total,reason=stall,signal=term": 1,
-        "oomguard_kills_total,reason=stall,signal=kill": 0,
-        "oomguard_holds_total,reason=all_protected": 1,
-        "oomguard_config_reloads_total,result=refused": 1,
-        "oomguard_kernel_kills_total": 2,
-        "oomguard_reaction_seconds_bucket,le=0.0025": 0,
-        "oomguard_reaction_seconds_bucket,le=0.005": 1,
-        "oomguard_reaction_seconds_bucket,le=+Inf": 1,
-        "oomguard_reaction_seconds_count": 1,
-        "oomguard_exit_seconds_sum": 0.2,
-    }
-    assert {name: found.get(name) for name in expected} == pytest.approx(expected)
-
-
-def test_all_is_there_before_anything_has_happened(path: Path, writer: Writer) -> None:
-    before = scrape(path)
-    for event in EVENTS:
-        writer.tell(event)
-    assert scrape(path).keys() == before.keys()
-    assert len([name for name in before if re.match(r"(?!.*pressure)\w+_total\b", name)]) == len(COUNTERS)
-
-
-def test_without_psi_there_is_no_pressure(path: Path, writer: Writer) -> None:
-    writer.sample(replace(SAMPLE, pressure=None))
-    assert not any("pressure_memory" in name for name in scrape(path))
-
-
-def test_no_process_can_choose_a_label(path: Path, writer: Writer) -> None:
-    for event in EVENTS:
-        writer.tell(event)
-    writer.state(STATE)
-    labels = {label.split("=")[0] for name in scrape(path) for label in name.split(",")[1:]}
-    assert labels == {
-        *("action", "le", "level", "limit", "mode", "outcome", "phase"),
-        *("reason", "result", "signal", "standing", "version"),
-    }
-
-
-def test_a_stale_record_has_an_age_but_no_values(path: Path, writer: Writer) -> None:
-    found = scrape(path, now=NOW + 60)
-    assert set(found) == {"oomguard_up", "oomguard_build_info,version=0.1.0", "oomguard_record_age_seconds"}
-    assert found["oomguard_up"] == 0
-    assert found["oomguard_record_age_seconds"] == 61
-
-
-@pytest.mark.parametrize("content", [None, b"", b"not a record", b"\0" * 1_000_000])
-def test_no_record_no_values(path: Path, content: bytes | None) -> None:
-    if content is not None:
-        path.write_bytes(content)
-    assert scrape(path) == {"oomguard_up": 0, "oomguard_build_info,version=0.1.0": 1}
-
-
-def test_a_guard_that_has_not_looked_yet_is_not_up(path: Path) -> None:
-    writer = Writer.open(path)
-    assert scrape(path)["oomguard_up"] == 0
-    writer.close()
-
-
-def test_a_record_that_is_replaced_is_followed(path: Path, writer: Writer) -> None:
-    collector = exporter.RecordCollector(partial(Reader.open, path), lambda: NOW)
-    registry = CollectorRegistry()
-    registry.register(collector)
-    assert values(generate_latest(registry).decode())["oomguard_up"] == 1
-    path.unlink()
-    assert values(generate_latest(registry).decode())["oomguard_up"] == 0
-    other = Writer.anonymous()
-    other.state(replace(STATE, candidates=1234))
-    path.write_bytes(Path(f"/proc/self/fd/{other.fd}").read_bytes())
-    assert values(generate_latest(registry).decode())["oomguard_processes,standing=candidate"] == 1234
-    other.close()
-
-
-def test_what_is_wrong_is_said_once(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    registry = CollectorRegistry()
-    collector = exporter.RecordCollector(partial(Reader.open, path), lambda: NOW)
-    registry.register(collector)
-    for _ in range(3):
-        generate_latest(registry)
-    assert capsys.readouterr().err == (
-        f"oomguard exporter: {path}: cannot read the record: No such file or directory\n"
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """An exporter of the record in `folder`, and its port."""
+    port = free_port()
+    (folder / "oomguard.toml").write_text(
+        f'[record]\npath = "{folder}/record"\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
     )
-
-
-def test_promtool_finds_nothing_to_mend(path: Path, writer: Writer) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is missing: apt-get install prometheus")
-    registry = CollectorRegistry()
-    registry.register(exporter.RecordCollector(partial(Reader.open, path), lambda: NOW))
-    checked = subprocess.run(
-        [promtool, "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False
+    command = (sys.executable, "-m", "oomguard", "exporter", "--config", str(folder / "oomguard.toml"))
+    exporter = subprocess.Popen(
+        (*command, *options), stderr=subprocess.PIPE, extra_groups=[4, 5] if os.geteuid() == 0 else None
     )
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
-
-
-def test_every_metric_is_documented(path: Path, writer: Writer) -> None:
-    documented = re.findall(
-        r"^\| `(\w+)", (Path(__file__).parents[1] / "docs/metrics.md").read_text(), flags=re.MULTILINE
-    )
-    registry = CollectorRegistry()
-    registry.register(exporter.RecordCollector(partial(Reader.open, path), lambda: NOW))
-    text = generate_latest(registry).decode()
-    served = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
-    assert sorted(documented) == sorted(served)
-
-
-# Serving
-
-
-def test_metrics_are_served_over_http(path: Path, writer: Writer) -> None:
-    server = exporter.listen(partial(Reader.open, path), ANYWHERE)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5) as answer:
-            assert "oomguard_up" in values(answer.read().decode())
+        assert exporter.stderr is not None
+        assert b"metrics on http" in exporter.stderr.readline()
+        yield exporter, port
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        exporter.kill()
+        exporter.wait()
+        assert exporter.stderr is not None
+        exporter.stderr.close()
 
 
-def test_a_client_that_goes_away_leaves_no_traceback(
-    path: Path, writer: Writer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = exporter.listen(partial(Reader.open, path), ANYWHERE)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.sendall(b"GET /metrics HTTP/1.1\r\n")
-    server.daemon_threads = False
-    server.handle_request()
-    server.server_close()
-    assert "Traceback" not in capsys.readouterr().err
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
-@pytest.mark.parametrize(
-    ("host", "words"),
-    [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign"), ("no.such.host.invalid", "")],
-)
-def test_an_address_that_cannot_be_had_is_named_in_one_line(path: Path, host: str, words: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(OomguardError, match=f"cannot listen on {host} port {port}: .*{words}") as caught:
-            exporter.listen(partial(Reader.open, path), Address(host=host, port=port))
-    assert "\n" not in str(caught.value)
+def fetched(url: str, context: ssl.SSLContext | None = None, login: str | None = None) -> str:
+    request = urllib.request.Request(url)
+    if login is not None:
+        request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        return str(answer.read().decode())
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[None]:
+    """A record with everything in it, as fresh as can be."""
+    writer = Writer.open(folder / "record")
+    writer.state(replace(STATE, polled_at=Seconds(time.monotonic() + 60)))
+    writer.sample(SAMPLE)
+    for event in EVENTS:
+        writer.tell(event)
+    yield
+    writer.close()
+
+
+def test_it_serves_as_nobody_without_a_guard(tmp_path: Path) -> None:
+    with running(tmp_path) as (exporter, port):
+        assert "oomguard_up 0.0" in fetched(f"http://127.0.0.1:{port}/metrics")
+        status = Path(f"/proc/{exporter.pid}/status").read_text()
+    if os.geteuid() == 0:
+        assert re.search(r"^Uid:\t65534\t65534\t65534\t65534$", status, re.MULTILINE)
+        assert re.search(r"^Gid:\t65534\t65534\t65534\t65534$", status, re.MULTILINE)
+        assert re.search(r"^Groups:\t *$", status, re.MULTILINE)
+        assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
+
+
+def test_a_key_that_only_root_reads_is_loaded_before_it_is_nobody(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    (tmp_path / "server.key").chmod(0o600)
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
+    with running(tmp_path, "--web-config", str(tmp_path / "web.yml")) as (_, port):
+        assert "oomguard_up 0.0" in fetched(f"https://localhost:{port}/metrics", trusting(tmp_path))
+
+
+def test_a_web_configuration_that_is_wrong_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: c}")
+    command = (sys.executable, "-m", "oomguard", "exporter", "--listen", "127.0.0.1:0")
+    done = subprocess.run(
+        (*command, "--web-config", str(tmp_path / "web.yml")), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"oomguard: {tmp_path}/web.yml: tls_server_config.key_file: is missing\n"
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder in which nobody, too, can read a record."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_prometheus_scrapes_it_with_tls_and_a_password(public: Path) -> None:
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        pytest.skip("prometheus is missing: apt-get install prometheus")
+    make_certificates(public)
+    (public / "web.yml").write_text(
+        "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt,\n"
+        "  client_auth_type: RequireAndVerifyClientCert}\n"
+        f"basic_auth_users: {{prometheus: {HASH}}}\n"
+    )
+    with recorded(public), running(public, "--web-config", str(public / "web.yml")) as (_, port):
+        (public / "prometheus.yml").write_text(
+            f"""
+            scrape_configs:
+              - job_name: oomguard
+                scrape_interval: 500ms
+                scrape_timeout: 500ms
+                scheme: https
+                tls_config: {{ca_file: ca.crt, cert_file: client.crt, key_file: client.key}}
+                basic_auth: {{username: prometheus, password: {PASSWORD.decode()}}}
+                static_configs: [{{targets: ["localhost:{port}"]}}]
+            """
+        )
+        web = f"127.0.0.1:{free_port()}"
+        options = ("config.file=prometheus.yml", "storage.tsdb.path=data", f"web.listen-address={web}")
+        scraping = subprocess.Popen(
+            (prometheus, *(f"--{option}" for option in options)), cwd=public, stderr=subprocess.DEVNULL
+        )
+        try:
+            kills = wait_for(f"http://{web}/api/v1/query?query=sum(oomguard_kills_total)")
+            assert kills[0]["value"][1] == "1"
+            info = wait_for(f"http://{web}/api/v1/query?query=oomguard_last_victim_info")
+            assert info[0]["metric"]["rules"] == "hog,batch"
+            targets = json.loads(fetched(f"http://{web}/api/v1/targets"))["data"]["activeTargets"]
+            assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")]
+        finally:
+            scraping.terminate()
+            scraping.wait()
+
+
+def wait_for(query: str) -> list[dict[str, Any]]:
+    """What the query gives, as soon as there is something."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            result: list[dict[str, Any]] = json.loads(fetched(query))["data"]["result"]
+        except OSError:
+            result = []
+        if result:
+            return result
+        time.sleep(0.1)
+    raise AssertionError(f"{query} gives nothing")
 
 
 CHILD = """
@@ -247,58 +180,48 @@ exporter.serve_for_parent(source, Address(host="127.0.0.1", port=int(sys.argv[2]
 """
 
 
-def _answer(port: int) -> str:
-    for _ in range(500):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            time.sleep(0.02)
-    raise AssertionError("nobody answers")
-
-
-def test_a_child_is_nobody_and_ends_with_its_parent(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    port = free_port()
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path / "record"), str(port)],
+        (sys.executable, "-c", CHILD, str(tmp_path / "record"), str(port)),
         stdin=subprocess.PIPE,
-        extra_groups=[4, 5] if os.geteuid() == 0 else None,
+        stderr=subprocess.PIPE,
     )
     try:
-        assert values(_answer(port))["oomguard_up"] == 0
-        status = Path(f"/proc/{child.pid}/status").read_text()
-        if os.geteuid() == 0:
-            assert re.search(r"^Uid:\t65534\t65534\t65534\t65534$", status, re.MULTILINE)
-            assert re.search(r"^Gid:\t65534\t65534\t65534\t65534$", status, re.MULTILINE)
-            assert re.search(r"^Groups:\t *$", status, re.MULTILINE)
-            assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
-        assert child.stdin is not None
-        child.stdin.close()
-        assert child.wait(timeout=10) == 0
+        assert child.stderr is not None
+        assert b"metrics on http" in child.stderr.readline()
+        with socket.create_connection(("127.0.0.1", port)):
+            families = list(text_string_to_metric_families(fetched(f"http://127.0.0.1:{port}/metrics")))
+            assert families[0].name == "oomguard_up"
+            assert child.stdin is not None
+            child.stdin.close()
+            assert child.wait(timeout=10) == 0
+        assert re.search(rb"oomguard/\w+\.py", child.stderr.read()) is None, "a traceback of ours"
+        child.stderr.close()
     finally:
         child.kill()
         child.wait()
 
 
-# The text file
-
-
-def test_a_text_file_is_written_whole(path: Path, writer: Writer, tmp_path: Path) -> None:
-    folder = tmp_path / "collector"
-    folder.mkdir()
-    exporter.write_textfile(partial(Reader.open, path), folder / "oomguard.prom")
-    assert "oomguard_up" in values((folder / "oomguard.prom").read_text())
-    assert [file.name for file in folder.iterdir()] == ["oomguard.prom"]
-
-
-@pytest.mark.parametrize(
-    ("file", "words"), [("missing/o.prom", "No such file"), ("o.txt", "end in .prom"), (".", "end in .prom")]
-)
-def test_a_text_file_that_cannot_be_written_is_named(
-    path: Path, tmp_path: Path, file: str, words: str
-) -> None:
-    with pytest.raises(OomguardError, match=words) as caught:
-        exporter.write_textfile(partial(Reader.open, path), tmp_path / file)
-    assert str(tmp_path / file) in str(caught.value)
+def test_the_sockets_of_a_unit_are_served(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        (tmp_path / "oomguard.toml").write_text(f'[record]\npath = "{tmp_path}/record"\n')
+        options = f'-m oomguard exporter --config "{tmp_path}/oomguard.toml"'
+        activated = subprocess.Popen(
+            (
+                "bash",
+                "-c",
+                f'LISTEN_PID=$$ LISTEN_FDS=1 exec "{sys.executable}" {options} 3<&{given.fileno()}',
+            ),
+            pass_fds=[given.fileno()],
+            stderr=subprocess.PIPE,
+        )
+        try:
+            port = given.getsockname()[1]
+            assert "oomguard_up 0.0" in fetched(f"http://127.0.0.1:{port}/metrics")
+            assert activated.stderr is not None
+            assert f"metrics on http://127.0.0.1:{port}/metrics" in activated.stderr.readline().decode()
+            activated.stderr.close()
+        finally:
+            activated.terminate()
+            activated.wait()
