@@ -20,7 +20,7 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge",
+            "bystanders", "gauge", "spell",
         }
     ),
     "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),

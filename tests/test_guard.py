@@ -291,7 +291,6 @@ def test_a_reload_during_an_episode_waits_for_its_end_and_loses_nothing(writer: 
     assert told[told.index("Killing") :] == [
         "Killing",
         Lifecycle.RELOADING,
-        "PhaseChanged",
         "Ended",
         Lifecycle.RELOADED,
         Lifecycle.STOPPING,
