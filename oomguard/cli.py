@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     exporter.add_argument("--textfile", type=Path, metavar="F", help="write the metrics to F once, and end")
     exporter.add_argument("--record-fd", type=int, help=argparse.SUPPRESS)
 
+    _command(commands, "hooks", _hooks, "run the commands of [[hook]] for what the guard records")
+
     check = _command(
         commands, "check", _check, "say whether the configuration is valid, and what is risky in it"
     )
@@ -113,6 +115,12 @@ def _exporter(options: argparse.Namespace) -> int:
     else:
         exporter.serve(record, options.listen or listen_address(options.config))
     return 0
+
+
+def _hooks(options: argparse.Namespace) -> int:
+    from oomguard import hooks
+
+    hooks.serve(lambda: load(options.config))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ class Phases:
 
 
 class Headlines:
-    """Which changes of the phase are worth telling: the first that a limit is near, and that all is well again.
+    """Which changes of the phase are worth telling: that a limit is near, and that all is well again.
 
     Of what is between them, the kills and their ends are told anyhow.
     """
@@ -54,7 +54,7 @@ class Headlines:
         self._is_on = False
 
     def change(self, at: Seconds, before: Phase, after: Phase) -> tuple[Phase, Phase] | None:
-        """What to tell of `at`, at which the loop went from `before` to `after`, or stayed: from what to what."""
+        """What to tell, from what to what, where the loop went from `before` to `after`, or stayed there."""
         if after is Phase.CALM:
             if not self._is_on or self._spell.lasts(at):
                 return None

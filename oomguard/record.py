@@ -180,6 +180,11 @@ class Reader:
         boot_id: bytes = HEADER.unpack(self._read(0, HEADER.size))[-1]
         return boot_id
 
+    @property
+    def told(self) -> int:
+        """The sequence number of the newest event; 0 where there is none."""
+        return self._cells()[EVENTS.head]
+
     def counters(self) -> dict[Counter, int]:
         """Every counter, in the order of `counters.FAMILIES`."""
         return tallied(self._cells()[HEADS:])
@@ -199,7 +204,7 @@ class Reader:
 
     def events(self, after: int) -> tuple[int, tuple[Told, ...]]:
         """How many events after sequence number `after` are lost, and those that are not, in their order."""
-        newest = self._cells()[EVENTS.head]
+        newest = self.told
         entries = self._entries(EVENTS, after, newest, _stamped)
         told = tuple(Told(sequence, wall, event) for sequence, (wall, event) in entries)
         return max(0, newest - after) - len(told), told

@@ -27,7 +27,7 @@ class Spell:
         self._told = Seconds(-inf)
 
     def seen(self, at: Seconds) -> bool:
-        """It is so at `at`: gives whether that is news, as it begins, or as an hour has passed since it was."""
+        """It is so at `at`; gives whether that is news: it begins, or an hour has passed since it was."""
         begins = not self.lasts(at)
         if begins:
             soon = at - self._seen < LONGEST

@@ -23,7 +23,9 @@ LAYERS: dict[str, frozenset[str]] = {
             "bystanders", "gauge", "spell",
         }
     ),
-    "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),
+    "words": frozenset(
+        {"event", "account", "counters", "state", "codec", "layout", "wording", "roster", "entry"}
+    ),
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
@@ -32,10 +34,13 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
-    "config": frozenset({"table", "documents", "config"}),
+    "config": frozenset({"table", "documents", "hook", "config"}),
     "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
     "people": frozenset(
-        {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
+        {
+            "tmpfs", "errand", "stopunit", "journal", "follower", "hooks", "metrics", "exporter", "rank",
+            "listing", "status", "check",
+        }
     ),
     "front": frozenset({"cli", "__main__", "__init__"}),
 }  # fmt: skip
