@@ -120,7 +120,9 @@ def _exporter(options: argparse.Namespace) -> int:
 def _hooks(options: argparse.Namespace) -> int:
     from oomguard import hooks
 
-    hooks.serve(lambda: load(options.config))
+    # It leaves the folder that it was started in.
+    path = None if options.config is None else os.path.abspath(options.config)
+    hooks.serve(lambda: load(path))
 
 
 def _check(options: argparse.Namespace) -> int:

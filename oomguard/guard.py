@@ -15,7 +15,7 @@ from oomguard import account, bystanders
 from oomguard.census import Census, resolver_for
 from oomguard.companion import Companion
 from oomguard.config import Config
-from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
+from oomguard.counters import EPISODES, EVENTS_DROPPED, POLL_OVERRUNS, POLLS
 from oomguard.dryrun import DryRun
 from oomguard.episode import Outcome
 from oomguard.errors import ConfigError, origin
@@ -186,7 +186,9 @@ class Guard:
 
     def _note(self, before: Phase, sample: Sample, assessment: Assessment) -> None:
         """What happened to the loop and to the host since the last poll, when the phase was `before`."""
-        change = self._headlines.change(sample.at, before, self._phases.now)
+        if self._phases.now is Phase.ACTING and before is not Phase.ACTING:
+            self._writer.count(EPISODES)
+        change = self._headlines.change(sample.at, self._phases.now)
         if change is not None:
             look = self._scout.latest if self._phases.now is Phase.ARMED else None
             found, machine = (look.ranking, look.machine) if look else (None, self._machine)

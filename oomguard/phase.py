@@ -53,15 +53,13 @@ class Headlines:
         self._spell = Spell()
         self._is_on = False
 
-    def change(self, at: Seconds, before: Phase, after: Phase) -> tuple[Phase, Phase] | None:
-        """What to tell, from what to what, where the loop went from `before` to `after`, or stayed there."""
-        if after is Phase.CALM:
+    def change(self, at: Seconds, now: Phase) -> tuple[Phase, Phase] | None:
+        """What to tell of the phase at `at`: it went from what to what."""
+        if now is Phase.CALM:
             if not self._is_on or self._spell.lasts(at):
                 return None
             self._is_on = False
             return Phase.ARMED, Phase.CALM
         self._is_on = True
         is_news = self._spell.seen(at)
-        if after is Phase.ACTING:
-            return (before, after) if before is not after else None
-        return (Phase.CALM, Phase.ARMED) if is_news else None
+        return (Phase.CALM, Phase.ARMED) if is_news and now is Phase.ARMED else None

@@ -333,6 +333,20 @@ def test_the_command(record: Path, writer: Writer, told: Path, tmp_path: Path) -
     assert told.read_text() == "evil\\n"
 
 
+def test_the_command_finds_its_configuration_again(
+    record: Path, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Path("oomguard.toml")
+    config.write_text(f'record.path = "{record}"\n')
+    with serving(config) as server:
+        assert server.stderr is not None
+        assert "hooks: none" in server.stderr.readline()
+        config.write_text("banana = 1\n")
+        writer.tell(lifecycle(Lifecycle.RELOADED))
+        assert f"{tmp_path}/oomguard.toml: banana" in server.stderr.readline()
+
+
 def test_the_command_refuses_a_bad_configuration(tmp_path: Path) -> None:
     config = tmp_path / "oomguard.toml"
     config.write_text("banana = 1\n")

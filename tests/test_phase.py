@@ -76,12 +76,12 @@ def test_laws_of_the_phases(polls: list[tuple[float, Level, bool]]) -> None:
         pytest.param([(0, ARMED), (5, CALM), (59, ARMED)], [(0, CALM, ARMED)], id="back within a minute"),
         pytest.param(
             [(0, ARMED), (1, ACTING), (2, ACTING), (3, RECOVERING), (4, ARMED), (70, CALM), (80, CALM)],
-            [(0, CALM, ARMED), (1, ARMED, ACTING), (70, ARMED, CALM)],
+            [(0, CALM, ARMED), (70, ARMED, CALM)],
             id="what is between is told otherwise",
         ),
         pytest.param(
             [(0, ACTING), (1, RECOVERING), (2, ARMED), (7, CALM), (70, CALM)],
-            [(0, CALM, ACTING), (70, ARMED, CALM)],
+            [(70, ARMED, CALM)],
             id="at once",
         ),
         pytest.param(
@@ -92,9 +92,6 @@ def test_laws_of_the_phases(polls: list[tuple[float, Level, bool]]) -> None:
     ],
 )
 def test_headlines(phases: list[tuple[float, Phase]], told: list[tuple[float, Phase, Phase]]) -> None:
-    headlines, before, found = Headlines(), Phase.CALM, []
-    for at, after in phases:
-        if change := headlines.change(Seconds(at), before, after):
-            found.append((at, *change))
-        before = after
-    assert found == told
+    headlines = Headlines()
+    found = [(at, headlines.change(Seconds(at), now)) for at, now in phases]
+    assert [(at, *change) for at, change in found if change] == told

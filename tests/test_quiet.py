@@ -61,11 +61,10 @@ def life(host: Host, scene: Scene, hours: int) -> Iterator[tuple[float, Event]]:
         found = gauge.read(now, scene.hunt.kill_takes)
         if found.reasons:
             scene.hunt.act(now, found, lambda now=now, found=found: (now, found))  # type: ignore[misc]
-        before = phases.now
         phases.advance(now.at, found.level, acting=False)
         if phases.now is Phase.CALM:
             scene.hunt.relax()
-        if change := headlines.change(now.at, before, phases.now):
+        if change := headlines.change(now.at, phases.now):
             yield since, _phase_changed(change, found)
         yield from ((since, event) for event in scene.told())
         since += STEP
