@@ -21,7 +21,7 @@ from oomguard.episode import Outcome
 from oomguard.errors import ConfigError
 from oomguard.event import Degraded, Event, Lifecycle, Mode
 from oomguard.hook import Hook, Occasion
-from oomguard.hooks import MOST_DUE, Queue, Relay, as_user, ascii_only, environment
+from oomguard.hooks import MOST_DUE, Queue, Relay, Say, as_user, ascii_only, environment
 from oomguard.pressure import Phase, Reason
 from oomguard.record import Writer
 from oomguard.units import Seconds
@@ -210,6 +210,23 @@ def told(tmp_path: Path) -> Path:
     return tmp_path / "told"
 
 
+Start = Callable[[Configured, Say], Relay]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Makes relays that leave no children behind."""
+    relays: list[Relay] = []
+
+    def start(configured: Configured, say: Say) -> Relay:
+        relays.append(Relay(configured.config, configured.load, say))
+        return relays[-1]
+
+    yield start
+    for relay in relays:
+        relay.stop()
+
+
 def turn_until(relay: Relay, done: Callable[[], bool]) -> None:
     end = time.monotonic() + 8
     while not done():
@@ -222,14 +239,14 @@ def lines(told: Path) -> list[str]:
     return told.read_text().splitlines() if told.exists() else []
 
 
-def test_each_hook_is_run_on_what_it_is_for(record: Path, writer: Writer, told: Path) -> None:
+def test_each_hook_is_run_on_what_it_is_for(record: Path, writer: Writer, told: Path, start: Start) -> None:
     script = f'echo "$OOMGUARD_HOOK $OOMGUARD_EVENT" >>{told}'
     configured = Configured(
         record,
         hook(script, Occasion.KILL, Occasion.NEAR, name="a"),
         hook(script, Occasion.OUTCOME, Occasion.WOULD_KILL, name="b"),
     )
-    relay = Relay(configured.config, configured.load, pytest.fail)
+    relay = start(configured, pytest.fail)
     events: tuple[Event, ...] = (
         phase_changed(Phase.ARMED),
         killing(person()),
@@ -247,11 +264,11 @@ def test_each_hook_is_run_on_what_it_is_for(record: Path, writer: Writer, told: 
 
 @pytest.mark.parametrize("what", [Lifecycle.STARTED, Lifecycle.RELOADED])
 def test_when_the_guard_takes_a_configuration_so_do_the_hooks(
-    what: Lifecycle, record: Path, writer: Writer, told: Path
+    what: Lifecycle, record: Path, writer: Writer, told: Path, start: Start
 ) -> None:
     slow = hook(f"sleep 0.2; echo slow >>{told}")
     configured = Configured(record, slow)
-    relay = Relay(configured.config, configured.load, pytest.fail)
+    relay = start(configured, pytest.fail)
     writer.tell(killing(person()))
     relay.turn(NOW)
     configured.config = replace(configured.config, hooks=(hook(f"echo new >>{told}"),))
@@ -263,11 +280,11 @@ def test_when_the_guard_takes_a_configuration_so_do_the_hooks(
 
 
 def test_a_refused_configuration_leaves_the_hooks_as_they_are(
-    record: Path, writer: Writer, told: Path
+    record: Path, writer: Writer, told: Path, start: Start
 ) -> None:
     said: list[str] = []
     configured = Configured(record, hook(f"echo old >>{told}"))
-    relay = Relay(configured.config, configured.load, said.append)
+    relay = start(configured, said.append)
     configured.problem = ConfigError("/etc/o.toml", "mode", "no\nsuch")
     writer.tell(lifecycle(Lifecycle.RELOADED))
     writer.tell(killing(person()))
@@ -275,10 +292,10 @@ def test_a_refused_configuration_leaves_the_hooks_as_they_are(
     assert said == [r"the configuration is refused, the hooks stay as they are: /etc/o.toml: mode: no\nsuch"]
 
 
-def test_what_came_too_fast_is_told(record: Path, writer: Writer) -> None:
+def test_what_came_too_fast_is_told(record: Path, writer: Writer, start: Start) -> None:
     said: list[str] = []
     configured = Configured(record)
-    relay = Relay(configured.config, configured.load, said.append)
+    relay = start(configured, said.append)
     for text in range(1000):
         writer.tell(Degraded(text=str(text)))
     relay.turn(NOW)
@@ -287,17 +304,17 @@ def test_what_came_too_fast_is_told(record: Path, writer: Writer) -> None:
     assert line.endswith(" events came faster than they could be read")
 
 
-def test_without_a_record_it_waits(record: Path) -> None:
+def test_without_a_record_it_waits(record: Path, start: Start) -> None:
     configured = Configured(record)
-    relay = Relay(configured.config, configured.load, pytest.fail)
+    relay = start(configured, pytest.fail)
     relay.turn(NOW)
     record.write_text("no record" * 9999)
     relay.turn(NOW)
 
 
-def test_what_runs_is_ended_with_it(record: Path, writer: Writer, told: Path) -> None:
+def test_what_runs_is_ended_with_it(record: Path, writer: Writer, told: Path, start: Start) -> None:
     configured = Configured(record, hook(f"echo $$ >{told}; sleep 60"))
-    relay = Relay(configured.config, configured.load, pytest.fail)
+    relay = start(configured, pytest.fail)
     writer.tell(killing(person()))
     turn_until(relay, lambda: bool(lines(told)))
     relay.stop()

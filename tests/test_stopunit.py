@@ -106,9 +106,10 @@ def test_who_does_not_answer_is_ended(told: Path) -> None:
     stopper.tend(Seconds(NOW + PATIENCE - 0.01))
     assert os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     settle(stopper, Seconds(NOW + PATIENCE))
-    assert list(stopper.failed) == [
-        ("a.service", "systemctl took longer than 10s and was ended: noise noise")
-    ]
+    ((unit, why),) = stopper.failed
+    assert unit == "a.service"
+    # It may have said something by then.
+    assert why.removesuffix(": noise noise") == "systemctl took longer than 10s and was ended"
 
 
 @pytest.mark.parametrize(
