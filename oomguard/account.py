@@ -7,10 +7,11 @@ from collections import Counter
 from oomguard import badness
 from oomguard.badness import Machine, Policy
 from oomguard.episode import Finish, Sent
-from oomguard.event import Ended, Holding, Killing, Mode, Person, Storming
+from oomguard.event import Ended, Holding, Killing, Mode, Person, PhaseChanged, Storming
 from oomguard.holders import Held
 from oomguard.plan import Hold, Kill
-from oomguard.ranking import Judged, Spared, SparedProcess
+from oomguard.pressure import Assessment, Phase
+from oomguard.ranking import Judged, Ranking, Spared, SparedProcess
 from oomguard.storm import Storm
 from oomguard.units import Bytes, Points, Seconds
 
@@ -76,6 +77,20 @@ def storming(storm: Storm, victim: Person, mode: Mode) -> Storming:
         uid=victim.uid,
         kills=storm.kills,
         within=storm.within,
+    )
+
+
+def phase_changed(
+    before: Phase, after: Phase, assessment: Assessment, found: Ranking | None, machine: Machine
+) -> PhaseChanged:
+    """What to tell of another phase, in which a look has `found` everybody so."""
+    likely = found.candidates[0] if found is not None and found.candidates else None
+    return PhaseChanged(
+        before=before,
+        after=after,
+        reasons=assessment.reasons,
+        likely=None if likely is None else person(likely.judged, likely.points, machine),
+        figures=assessment.figures,
     )
 
 

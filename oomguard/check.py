@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from oomguard.config import Config, load
 from oomguard.errors import ConfigErrors
+from oomguard.hook import Hook
 from oomguard.meminfo import Memory
 from oomguard.names import quoted
 from oomguard.pressure import Limit
@@ -52,6 +55,7 @@ def findings(config: Config, memory: Memory) -> tuple[str, ...]:
             else ()
         ),
         *(line for rule in config.rules for line in _rule_findings(rule)),
+        *(line for hook in config.hooks for line in _hook_findings(hook)),
     )
 
 
@@ -83,6 +87,7 @@ def to_toml(config: Config) -> str:
         "\n[metrics]",
         f"listen = {_string(str(config.listen))}",
         *(line for rule in config.rules for line in _rule_lines(rule)),
+        *(line for hook in config.hooks for line in _hook_lines(hook)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -120,6 +125,20 @@ def _rule_findings(rule: Rule) -> Iterator[str]:
         problem = _doubt(pattern)
         if problem is not None:
             yield f"rule {quoted(rule.name)} {pattern.field}: {quoted(pattern.text)} {problem}"
+
+
+def _hook_findings(hook: Hook) -> Iterator[str]:
+    program = hook.command[0]
+    where = f"hook {quoted(hook.name)} command: {quoted(program)}"
+    try:
+        found = os.stat(program)
+    except OSError as error:
+        yield f"{where} cannot be run: {error.strerror}"
+        return
+    if not stat.S_ISREG(found.st_mode) or not os.access(program, os.X_OK):
+        yield f"{where} is not a program that can be run"
+    if hook.user is None and (found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        yield f"{where} would run as root, and not only root can write it; set user, or mend its permissions"
 
 
 def _doubt(pattern: Pattern) -> str | None:
@@ -161,6 +180,16 @@ def _rule_lines(rule: Rule) -> Iterator[str]:
         yield f"points = {rule.points}"
     if rule.scope is not None:
         yield f"scope = {_string(rule.scope)}"
+
+
+def _hook_lines(hook: Hook) -> Iterator[str]:
+    yield "\n[[hook]]"
+    yield f"name = {_string(hook.name)}"
+    yield f"command = [{', '.join(map(_string, hook.command))}]"
+    yield f"on = [{', '.join(map(_string, hook.on))}]"
+    yield f"timeout = {_string(spell_duration(hook.timeout))}"
+    if hook.user is not None:
+        yield f"user = {_string(hook.user)}"
 
 
 def _string(text: str) -> str:

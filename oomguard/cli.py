@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     exporter.add_argument("--record-fd", type=int, help=argparse.SUPPRESS)
 
+    _command(commands, "hooks", _hooks, "run the commands of [[hook]] for what the guard records")
+
     check = _command(
         commands, "check", _check, "say whether the configuration is valid, and what is risky in it"
     )
@@ -130,6 +132,14 @@ def _exporter(options: argparse.Namespace) -> int:
 
         exporter.serve(record, options.listen or listen_address(options.config), options.web_config)
     return 0
+
+
+def _hooks(options: argparse.Namespace) -> int:
+    from oomguard import hooks
+
+    # It leaves the folder that it was started in.
+    path = None if options.config is None else os.path.abspath(options.config)
+    hooks.serve(lambda: load(path))
 
 
 def _check(options: argparse.Namespace) -> int:

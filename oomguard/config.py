@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +12,8 @@ from oomguard.badness import Policy
 from oomguard.documents import Document, find, tables_of
 from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.event import Mode
+from oomguard.hook import MOST_HOOKS, Hook
+from oomguard.hook import parse as parse_hook
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
@@ -61,6 +64,8 @@ class Config:
     """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
     storm: Tolerance
     rules: tuple[Rule, ...]
+    hooks: tuple[Hook, ...]
+    """For `oomguard hooks`; the guard runs none."""
     record: str
     """[record] path."""
     listen: Address
@@ -82,6 +87,7 @@ DEFAULTS = Config(
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
     rules=(),
+    hooks=(),
     record="/run/oomguard/record",
     listen=Address(host="127.0.0.1", port=9797),
 )
@@ -108,10 +114,10 @@ def read(path: str | os.PathLike[str] | None) -> tuple[list[Document], list[Conf
 def build(documents: list[Document], problems: list[ConfigError]) -> Config:
     """The configuration that `documents` come to; raises `ConfigErrors` for theirs and for `problems`."""
     settings, tables, misplaced = tables_of(documents)
-    rules = list(map(_rule, tables))
-    _refuse_duplicates(tables, rules)
-    for table in tables[MOST_RULES:]:
-        table.refuse(f"is one rule too many: at most {MOST_RULES} may be", "name")
+    rules = list(map(_rule, tables["rule"]))
+    hooks = list(map(parse_hook, tables["hook"]))
+    _refuse_excess("rule", tables["rule"], rules, MOST_RULES)
+    _refuse_excess("hook", tables["hook"], hooks, MOST_HOOKS)
     config = Config(
         mode=settings.take("mode", word(Mode), DEFAULTS.mode),
         limits=_limits(settings, DEFAULTS.limits),
@@ -120,12 +126,15 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
         storm=_storm(settings, DEFAULTS.storm),
         rules=tuple(filter(None, rules)),
+        hooks=tuple(filter(None, hooks)),
         record=settings.take("record.path", _absolute, DEFAULTS.record),
         listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
     )
     settings.close()
     problems += misplaced
-    problems += [problem for table in (settings, *tables) for problem in table.problems]
+    problems += [
+        problem for table in (settings, *tables["rule"], *tables["hook"]) for problem in table.problems
+    ]
     if problems:
         raise ConfigErrors(tuple(problems))
     return config
@@ -251,11 +260,14 @@ def _rule_name(text: str) -> str:
     return text
 
 
-def _refuse_duplicates(tables: list[Table], rules: list[Rule | None]) -> None:
+def _refuse_excess(kind: str, tables: list[Table], found: Sequence[Rule | Hook | None], most: int) -> None:
+    """Each needs a name of its own, and there are bounds."""
     taken: dict[str, str] = {}
-    for table, rule in zip(tables, rules, strict=True):
-        if rule is None:
+    for table, one in zip(tables, found, strict=True):
+        if one is None:
             continue
-        if rule.name in taken:
-            table.refuse(f"is the name of a rule in {taken[rule.name]} already; each needs its own", "name")
-        taken[rule.name] = table.home
+        if one.name in taken:
+            table.refuse(f"is the name of a {kind} in {taken[one.name]} already; each needs its own", "name")
+        taken[one.name] = table.home
+    for table in tables[most:]:
+        table.refuse(f"is one {kind} too many: at most {most} may be", "name")

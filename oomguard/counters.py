@@ -29,7 +29,7 @@ from oomguard.event import (
     Storming,
 )
 from oomguard.plan import HoldReason
-from oomguard.pressure import Phase, Reason
+from oomguard.pressure import Reason
 from oomguard.storm import Response
 from oomguard.units import Seconds
 
@@ -95,6 +95,7 @@ def _bounds(*values: float) -> tuple[Seconds, ...]:
 
 POLLS = Counter("polls")
 POLL_OVERRUNS = Counter("poll_overruns")
+EPISODES = Counter("episodes")
 EVENTS_DROPPED = Counter("events_dropped")
 
 REACTION = Histogram(
@@ -149,7 +150,7 @@ TABLE_SIZE = len(COUNTERS) + sum(histogram.cells for histogram in HISTOGRAMS)
 """How many cells the table has."""
 
 
-def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0911, PLR0912  # a closed union
+def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0911  # a closed union
     """What `event` adds to which counters."""
     match event:
         case Killing(mode=Mode.ENFORCE, reasons=(reason, *_)):
@@ -165,8 +166,6 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return ((Counter("storms", (event.action,)), 1),)
         case KernelKilled():
             return ((Counter("kernel_kills"), event.kills),)
-        case PhaseChanged(after=Phase.ACTING):
-            return ((Counter("episodes"), 1),)
         case LifecycleChanged(what=Lifecycle.RELOADED):
             return ((Counter("config_reloads", (Reload.ACCEPTED,)), 1),)
         case LifecycleChanged(what=Lifecycle.RELOAD_REFUSED):

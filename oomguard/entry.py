@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import assert_never
 
-from oomguard import wording
+from oomguard import roster, wording
 from oomguard.episode import Outcome
 from oomguard.event import (
     Degraded,
@@ -66,6 +66,13 @@ class Entry:
     """One line, without control characters."""
     fields: Fields
     """Each value in one line too. Names may repeat, as the journal allows."""
+    table: tuple[str, ...] = ()
+    """More lines, for whoever shows more than one."""
+
+    @property
+    def text(self) -> str:
+        """The message with the table below it."""
+        return "\n".join((self.message, *self.table))
 
 
 UNIT_CHARACTERS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
@@ -89,6 +96,7 @@ def entry(event: Event, wall: float) -> Entry:
         priority=priority,
         message=wording.sentence(event),
         fields=(("OOMGUARD_TIME", f"{wall:.6f}"), *fields),
+        table=roster.ranking(event) if isinstance(event, Killing) else (),
     )
 
 
@@ -211,6 +219,7 @@ def _phase_changed(event: PhaseChanged) -> Fields:
         ("OOMGUARD_PHASE", event.after),
         ("OOMGUARD_PHASE_BEFORE", event.before),
         *_reasons(event.reasons),
+        *(_likely(event.likely) if event.likely else ()),
         *_figures(event.figures),
     )
 
@@ -220,18 +229,27 @@ def _reasons(reasons: tuple[Reason, ...]) -> Fields:
 
 
 def _victim(person: Person) -> Fields:
+    return (*_person("VICTIM", person), *_unit(person.unit))
+
+
+def _likely(person: Person) -> Fields:
+    """Not filed under its unit, to which nothing has happened yet."""
+    unit = (("OOMGUARD_LIKELY_UNIT", printable(person.unit)),) if person.unit else ()
+    return (*_person("LIKELY", person), *unit)
+
+
+def _person(role: str, person: Person) -> Fields:
     return (
-        ("OOMGUARD_VICTIM_PID", str(person.pid)),
-        ("OOMGUARD_VICTIM_STARTTIME", str(person.starttime)),
-        ("OOMGUARD_VICTIM_COMM", printable(person.comm)),
-        ("OOMGUARD_VICTIM_UID", str(person.uid)),
-        ("OOMGUARD_VICTIM_RSS_BYTES", str(person.rss)),
-        ("OOMGUARD_VICTIM_SWAP_BYTES", str(person.swap)),
-        ("OOMGUARD_VICTIM_POINTS", str(person.points)),
-        ("OOMGUARD_VICTIM_OOM_SCORE_ADJ", str(person.oom_score_adj)),
-        ("OOMGUARD_VICTIM_STANDING", person.standing),
-        *(("OOMGUARD_VICTIM_RULE", wording.line(rule)) for rule in person.rules),
-        *_unit(person.unit),
+        (f"OOMGUARD_{role}_PID", str(person.pid)),
+        (f"OOMGUARD_{role}_STARTTIME", str(person.starttime)),
+        (f"OOMGUARD_{role}_COMM", printable(person.comm)),
+        (f"OOMGUARD_{role}_UID", str(person.uid)),
+        (f"OOMGUARD_{role}_RSS_BYTES", str(person.rss)),
+        (f"OOMGUARD_{role}_SWAP_BYTES", str(person.swap)),
+        (f"OOMGUARD_{role}_POINTS", str(person.points)),
+        (f"OOMGUARD_{role}_OOM_SCORE_ADJ", str(person.oom_score_adj)),
+        (f"OOMGUARD_{role}_STANDING", person.standing),
+        *((f"OOMGUARD_{role}_RULE", wording.line(rule)) for rule in person.rules),
     )
 
 

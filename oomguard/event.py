@@ -119,11 +119,13 @@ class Storming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChanged:
-    """The loop went from one phase to another."""
+    """The loop went from one phase to another; not each change is told (`phase.Headlines`)."""
 
     before: Phase
     after: Phase
     reasons: tuple[Reason, ...]
+    likely: Person | None
+    """Who would die next, where a limit is near."""
     figures: Figures
 
 

@@ -11,11 +11,11 @@ import signal
 import time
 from collections.abc import Callable
 
-from oomguard import bystanders
+from oomguard import account, bystanders
 from oomguard.census import Census, resolver_for
 from oomguard.companion import Companion
 from oomguard.config import Config
-from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
+from oomguard.counters import EPISODES, EVENTS_DROPPED, POLL_OVERRUNS, POLLS
 from oomguard.dryrun import DryRun
 from oomguard.episode import Outcome
 from oomguard.errors import ConfigError, origin
@@ -27,12 +27,11 @@ from oomguard.event import (
     Lifecycle,
     LifecycleChanged,
     Mode,
-    PhaseChanged,
 )
 from oomguard.gauge import Gauge, pause
 from oomguard.hunt import Hunt
 from oomguard.kill import Actor, Killer, Releaser
-from oomguard.phase import Phases
+from oomguard.phase import Headlines, Phases
 from oomguard.pressure import Assessment, Phase, Sample
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
@@ -74,6 +73,7 @@ class Guard:
         self._releaser = Releaser()
         self._events: list[Event] = []
         self._phases = Phases()
+        self._headlines = Headlines()
         self._sampler = Sampler(procfs)
         self._learnt: Look | None = None
         self._kernel_kills = procfs.vmstat().oom_kill
@@ -159,9 +159,11 @@ class Guard:
             hunt.act(sample, assessment, self._read)
         if acting is not hunt.in_flight:
             self._wakeup.watch(hunt.actor.fds)
-        self._note(sample, assessment)
+        before = self._phases.now
+        self._phases.advance(sample.at, assessment.level, acting=hunt.in_flight)
         if not hunt.in_flight:
             self._rest(sample, assessment)
+        self._note(before, sample, assessment)
         self._learn()
         self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
         self._publish(sample, assessment)
@@ -182,16 +184,15 @@ class Guard:
             self._gauge.culprit = bystanders.culprit(look.ranking)
             self._sampler.watch(bystanders.groups(look.ranking))
 
-    def _note(self, sample: Sample, assessment: Assessment) -> None:
-        """What happened to the loop and to the host since the last poll."""
-        before = self._phases.now
-        after = self._phases.advance(sample.at, assessment.level, acting=self._hunt.in_flight)
-        if after is not before:
-            self._events.append(
-                PhaseChanged(
-                    before=before, after=after, reasons=assessment.reasons, figures=assessment.figures
-                )
-            )
+    def _note(self, before: Phase, sample: Sample, assessment: Assessment) -> None:
+        """What happened to the loop and to the host since the last poll, when the phase was `before`."""
+        if self._phases.now is Phase.ACTING and before is not Phase.ACTING:
+            self._writer.count(EPISODES)
+        change = self._headlines.change(sample.at, self._phases.now)
+        if change is not None:
+            look = self._scout.latest if self._phases.now is Phase.ARMED else None
+            found, machine = (look.ranking, look.machine) if look else (None, self._machine)
+            self._events.append(account.phase_changed(*change, assessment, found, machine))
         kills = sample.vmstat.oom_kill - self._kernel_kills
         if kills > 0:
             self._events.append(KernelKilled(kills=kills))
@@ -206,7 +207,7 @@ class Guard:
         if assessment.reasons:
             return
         if self._phases.now is Phase.CALM:
-            self._hunt.relax(sample)
+            self._hunt.relax()
             if sample.at >= self._collect_at:
                 self._collect_at = Seconds(sample.at + COLLECT_EVERY)
                 gc.collect()

@@ -44,6 +44,7 @@ from oomguard.pressure import Assessment, Level, Reason, Sample
 from oomguard.process import Key
 from oomguard.ranking import Ranking
 from oomguard.scout import Look, Scout
+from oomguard.spell import Spell
 from oomguard.storm import Storms, Tolerance
 from oomguard.units import Bytes, Seconds
 
@@ -51,8 +52,6 @@ LOOKS_HELD = 3
 """Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
 ASKED = Seconds(0.5)
 """Nobody who was only asked to end shows that dying takes longer than this."""
-HELD = Seconds(60.0)
-"""A Hold is told again once it has not been one for so long."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +89,7 @@ class Hunt:
         self._hold_until = Seconds(0.0)
         self._pace = Pace()
         self._storms = Storms(storm)
-        self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Seconds] = {}
+        self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Spell] = {}
 
     @property
     def in_flight(self) -> bool:
@@ -119,11 +118,10 @@ class Hunt:
             look = self.scout.look(sample, assessment.reasons, self._left_out())
             self._plan(assessment, look, self._who_holds(look.ranking))
 
-    def relax(self, sample: Sample) -> None:
+    def relax(self) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
         self._disappointment = 0
         self._passed_over = frozenset()
-        self._held = {held: at for held, at in self._held.items() if sample.at - at < HELD}
 
     def act(
         self, sample: Sample, assessment: Assessment, read: Callable[[], tuple[Sample, Assessment]]
@@ -231,10 +229,9 @@ class Hunt:
 
     def _hold(self, hold: Hold, at: Seconds, machine: Machine, held: Held) -> None:
         """Told once for each change; going to and fro between the same few is none."""
-        told = (hold.why, hold.assessment.reasons)
-        if at - self._held.get(told, -HELD) >= HELD:
+        spell = self._held.setdefault((hold.why, hold.assessment.reasons), Spell())
+        if spell.seen(at):
             self.events.append(account.holding(hold, machine, held))
-        self._held[told] = at
 
     def _account(self, kill: Kill, sent: Sent, since: Seconds, machine: Machine) -> Killing:
         return account.killing(

@@ -184,7 +184,7 @@ def to_journal(item: Entry) -> None:
     JOURNAL_SOCKET.stat()
     with patience():
         sendv(
-            f"MESSAGE={item.message}",
+            f"MESSAGE={item.text}",
             f"MESSAGE_ID={item.message_id}",
             f"PRIORITY={item.priority:d}",
             "SYSLOG_IDENTIFIER=oomguard",

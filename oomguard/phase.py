@@ -9,6 +9,7 @@ calm ──a limit is near──► armed ──an episode begins──► actin
 from __future__ import annotations
 
 from oomguard.pressure import Level, Phase
+from oomguard.spell import Spell
 from oomguard.units import Seconds
 
 CALM_AFTER = Seconds(5.0)
@@ -40,3 +41,25 @@ class Phases:
         else:
             self.now = Phase.CALM
         return self.now
+
+
+class Headlines:
+    """Which changes of the phase are worth telling: that a limit is near, and that all is well again.
+
+    Of what is between them, the kills and their ends are told anyhow.
+    """
+
+    def __init__(self) -> None:
+        self._spell = Spell()
+        self._is_on = False
+
+    def change(self, at: Seconds, now: Phase) -> tuple[Phase, Phase] | None:
+        """What to tell of the phase at `at`: it went from what to what."""
+        if now is Phase.CALM:
+            if not self._is_on or self._spell.lasts(at):
+                return None
+            self._is_on = False
+            return Phase.ARMED, Phase.CALM
+        self._is_on = True
+        is_news = self._spell.seen(at)
+        return (Phase.CALM, Phase.ARMED) if is_news and now is Phase.ARMED else None

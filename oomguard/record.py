@@ -204,7 +204,7 @@ class Reader:
 
     def events(self, after: int) -> tuple[int, tuple[Told, ...]]:
         """How many events after sequence number `after` are lost, and those that are not, in their order."""
-        newest = self._cells()[EVENTS.head]
+        newest = self.told
         entries = self._entries(EVENTS, after, newest, _stamped)
         told = tuple(Told(sequence, wall, event) for sequence, (wall, event) in entries)
         return max(0, newest - after) - len(told), told

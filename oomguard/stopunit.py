@@ -6,13 +6,12 @@ Nothing here waits: the guard's life signs to systemd must not be late because s
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
-from dataclasses import dataclass
 
+from oomguard.errand import Errand
 from oomguard.event import Event, Mode, Storming
 from oomguard.storm import Response, may_be_stopped
-from oomguard.units import Pid, Seconds
+from oomguard.units import Seconds
 
 SYSTEMCTL = ("/usr/bin/systemctl", "/bin/systemctl")
 PATIENCE = Seconds(10)
@@ -31,15 +30,6 @@ def unit_to_stop(event: Event) -> str | None:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A systemctl that runs."""
-
-    unit: str
-    pid: Pid
-    until: Seconds
-
-
 class Stopper:
     """Stops units, one at a time."""
 
@@ -49,7 +39,7 @@ class Stopper:
         """Units that could not be stopped and why, for whoever tells it to take them out."""
         self._programs = programs
         self._due: deque[str] = deque(maxlen=MOST_DUE)
-        self._order: _Order | None = None
+        self._order: tuple[str, Errand] | None = None
 
     def ask(self, unit: str) -> None:
         """Have `unit` stopped; `may_be_stopped` must be true of it."""
@@ -58,7 +48,7 @@ class Stopper:
     def tend(self, now: Seconds) -> None:
         """Go on with what was asked for; to be called again and again."""
         if self._order is not None:
-            self._follow(self._order, now)
+            self._follow(*self._order, now)
         if self._order is None and self._due:
             self._begin(self._due.popleft(), now)
 
@@ -68,27 +58,15 @@ class Stopper:
             self.failed.append((unit, "there is no systemctl"))
             return
         try:
-            pid = os.posix_spawn(
-                program,
-                (program, "stop", "--no-block", "--", unit),
-                {},
-                file_actions=[(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)],
-                setsigmask=(),
-            )
+            self._order = unit, Errand((program, "stop", "--no-block", "--", unit), {}, now, PATIENCE)
         except OSError as error:
             self.failed.append((unit, f"systemctl cannot be started: {error.strerror}"))
-            return
-        self._order = _Order(unit, Pid(pid), Seconds(now + PATIENCE))
 
-    def _follow(self, order: _Order, now: Seconds) -> None:
-        pid, status = os.waitpid(order.pid, os.WNOHANG)
-        if pid == 0:
-            if now >= order.until:
-                os.kill(order.pid, signal.SIGKILL)
+    def _follow(self, unit: str, errand: Errand, now: Seconds) -> None:
+        end = errand.tend(now)
+        if end is None:
             return
         self._order = None
-        code = os.waitstatus_to_exitcode(status)
-        if code > 0:
-            self.failed.append((order.unit, f"systemctl ended with status {code}"))
-        elif code < 0:
-            self.failed.append((order.unit, f"systemctl was ended by signal {-code}"))
+        if end.problem is not None:
+            said = f": {end.output}" if end.output else ""
+            self.failed.append((unit, f"systemctl {end.problem}{said}"))

@@ -59,6 +59,21 @@ class Table:
         self.refuse(f"must be an integer, not {_kind(value)}", key)
         return None
 
+    def take_texts(self, key: str, parse: Callable[[str], T]) -> tuple[T, ...]:
+        """The list of texts at `key`, each parsed; nothing where there is none or one is refused."""
+        self._known.append(key)
+        if key not in self._values:
+            return ()
+        value, _ = self._values[key]
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.refuse("must be a list of texts in quotes", key)
+            return ()
+        try:
+            return tuple(map(parse, value))
+        except ValueError as error:
+            self.refuse(str(error), key)
+            return ()
+
     def has(self, key: str) -> bool:
         """Whether a file sets `key`."""
         return key in self._values

@@ -106,9 +106,10 @@ def sentence(event: Event) -> str:  # noqa: PLR0911  # one return for each of a 
             return f"Nobody is killed though {because(reasons, figures)}: {HOLDS[why]}{instead}.{spared}"
         case Storming():
             return _storming(event)
-        case PhaseChanged(after=after, reasons=reasons, figures=figures):
+        case PhaseChanged(after=after, reasons=reasons, likely=likely, figures=figures):
             why_now = f" as {because(reasons, figures)}" if reasons else ""
-            return f"{PHASES[after]}{why_now}; {size(figures.available)} available."
+            first = f" Who would die first is {who(likely)}." if likely else ""
+            return f"{PHASES[after]}{why_now}; {size(figures.available)} available.{first}"
         case KernelKilled(kills=kills):
             return f"The kernel itself killed for want of memory; kills since the last look: {kills}."
         case LifecycleChanged(what=what, text=text):

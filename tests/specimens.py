@@ -148,7 +148,9 @@ HOLDING = Holding(
     held=((Holder.SHARED_MEMORY, Bytes(640 * MIB)), (Holder.SLAB, Bytes(25 * MIB))),
     figures=FIGURES,
 )
-ACTING = PhaseChanged(before=Phase.ARMED, after=Phase.ACTING, reasons=(Reason.STALL,), figures=FIGURES)
+ACTING = PhaseChanged(
+    before=Phase.ARMED, after=Phase.ACTING, reasons=(Reason.STALL,), likely=VICTIM, figures=FIGURES
+)
 STORMING = Storming(
     mode=Mode.ENFORCE,
     action=Response.ALERT,

@@ -126,8 +126,8 @@ def storming(
     )
 
 
-def phase_changed(after: Phase, *reasons: Reason) -> PhaseChanged:
-    return PhaseChanged(before=Phase.CALM, after=after, reasons=reasons, figures=figures())
+def phase_changed(after: Phase, *reasons: Reason, likely: Person | None = None) -> PhaseChanged:
+    return PhaseChanged(before=Phase.CALM, after=after, reasons=reasons, likely=likely, figures=figures())
 
 
 def lifecycle(what: Lifecycle, text: str = "") -> LifecycleChanged:
@@ -142,7 +142,7 @@ def one_of_each(name: str) -> tuple[Event, ...]:
         ended(someone, Outcome.RECOVERED),
         holding(someone),
         storming(name, obstacle=Obstacle.NO_UNIT, cgroup=name, parent=Pid(812), comm=name),
-        phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST),
+        phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST, likely=someone),
         KernelKilled(kills=2),
         lifecycle(Lifecycle.RELOAD_REFUSED, name),
         Degraded(text=name),

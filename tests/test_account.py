@@ -6,14 +6,24 @@ import pytest
 from hypothesis import given
 
 from oomguard import badness
-from oomguard.account import BIGGEST, BY_NATURE, ended, holding, killing, person, storming
+from oomguard.account import (
+    BIGGEST,
+    BY_NATURE,
+    ended,
+    holding,
+    killing,
+    person,
+    phase_changed,
+    storming,
+)
 from oomguard.badness import Policy
 from oomguard.episode import Finish, Outcome, Sent
 from oomguard.event import Ended, Mode, Storming
 from oomguard.holders import Holder
 from oomguard.plan import Doubt, Hold, HoldReason, Kill, decide
+from oomguard.pressure import Phase
 from oomguard.process import Key
-from oomguard.ranking import Judged, Spared
+from oomguard.ranking import Judged, Ranking, Spared
 from oomguard.rules import Scope, Standing
 from oomguard.storm import Obstacle, Origin, Response, Storm
 from oomguard.units import Bytes, Pid, Points, Seconds, Ticks, Uid
@@ -42,6 +52,19 @@ def test_person() -> None:
 def test_a_person_without_memory() -> None:
     told = person(judged(replace(process(10), memory=None)), Points(0), MACHINE)
     assert (told.rss, told.swap) == (0, 0)
+
+
+def test_another_phase_names_who_would_die_next() -> None:
+    found = ranked(judged(process(10, 9)), judged(process(12, 20)), judged(process(13, 90), verdict(NEVER)))
+    told = phase_changed(Phase.CALM, Phase.ARMED, AT, found, MACHINE)
+    assert (told.before, told.after, told.reasons) == (Phase.CALM, Phase.ARMED, AT.reasons)
+    assert told.likely == person(found.candidates[0].judged, found.candidates[0].points, MACHINE)
+    assert told.likely.pid == 12
+
+
+@pytest.mark.parametrize("found", [None, ranked(judged(process(13, 90), verdict(NEVER)))])
+def test_where_nobody_may_die_nobody_is_named(found: Ranking | None) -> None:
+    assert phase_changed(Phase.CALM, Phase.ARMED, AT, found, MACHINE).likely is None
 
 
 def kill(*everybody: Judged) -> Kill:

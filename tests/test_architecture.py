@@ -22,10 +22,12 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge",
+            "bystanders", "gauge", "spell",
         }
     ),
-    "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),
+    "words": frozenset(
+        {"event", "account", "counters", "state", "codec", "layout", "wording", "roster", "entry"}
+    ),
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
@@ -34,13 +36,13 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
-    "config": frozenset({"table", "documents", "config"}),
+    "config": frozenset({"table", "documents", "hook", "config"}),
     "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
     "people": frozenset(
         {
-            "tmpfs", "stopunit", "journal", "metrics", "admission", "passwords", "webconfig", "protection",
-            "pages", "collector", "listening", "webserver", "gateway", "exporter", "rank", "listing",
-            "status", "check",
+            "tmpfs", "errand", "stopunit", "journal", "follower", "hooks", "metrics", "admission", "passwords",
+            "webconfig", "protection", "pages", "collector", "listening", "webserver", "gateway", "exporter",
+            "rank", "listing", "status", "check",
         }
     ),
     "front": frozenset({"cli", "__main__", "__init__"}),

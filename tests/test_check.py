@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from oomguard.badness import Policy
 from oomguard.check import check, findings, show, to_toml
 from oomguard.config import DEFAULTS, Address, Config, load
 from oomguard.event import Mode
+from oomguard.hook import Hook, Occasion
 from oomguard.meminfo import Memory
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
@@ -181,6 +183,22 @@ def one_rule(draw: st.DrawFn, name: str) -> Rule:
 
 
 @st.composite
+def hooks(draw: st.DrawFn) -> tuple[Hook, ...]:
+    names = draw(st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), max_size=2, unique=True))
+    words = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
+    return tuple(
+        Hook(
+            name=name,
+            command=("/" + draw(words), *draw(st.lists(words, max_size=3))),
+            on=tuple(draw(st.lists(st.sampled_from(Occasion), min_size=1, unique=True))),
+            timeout=parse_duration(f"{draw(st.integers(100, 600_000))}ms"),
+            user=draw(st.none() | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}", fullmatch=True)),
+        )
+        for name in names
+    )
+
+
+@st.composite
 def configs(draw: st.DrawFn) -> Config:
     window = draw(WINDOWS)
     return Config(
@@ -202,6 +220,7 @@ def configs(draw: st.DrawFn) -> Config:
             action=draw(st.sampled_from(Response)),
         ),
         rules=draw(rules()),
+        hooks=draw(hooks()),
         record="/" + draw(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),
         listen=Address(
             host=draw(st.sampled_from(["::1", "h-1.x", "0.0.0.0"])), port=draw(st.integers(0, 65535))
@@ -219,3 +238,30 @@ def test_what_is_shown_loads_back_to_an_equal_configuration(tmp_path: Path, conf
 
 def test_the_defaults_are_shown_as_people_write_them() -> None:
     assert to_toml(DEFAULTS).startswith('mode = "enforce"\n\n[limits.available]\nterm = "10%"\nkill = "5%"\n')
+
+
+def hook(command: Path, more: str = "") -> str:
+    return f'[[hook]]\nname = "h"\ncommand = ["{command}"]\non = ["kill"]\n{more}'
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "finding"),
+    [
+        (0o755, "", None),
+        (0o775, "", "would run as root, and not only root can write it"),
+        (0o757, "", "would run as root, and not only root can write it"),
+        (0o757, 'user = "nobody"', None),
+        (0o644, "", "is not a program that can be run"),
+        (None, "", "cannot be run: No such file or directory"),
+    ],
+)
+def test_findings_on_a_hook(tmp_path: Path, mode: int | None, more: str, finding: str | None) -> None:
+    program = tmp_path / "program"
+    if mode is not None:
+        program.touch()
+        program.chmod(mode)
+        if os.geteuid() != 0 and finding is None and not more:
+            pytest.skip("needs root: another user's program is a finding")
+    found = findings(loaded(tmp_path, hook(program, more)), memory())
+    assert len(found) == (finding is not None)
+    assert all(line.startswith(f'hook "h" command: "{program}" {finding}') for line in found)

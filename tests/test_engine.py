@@ -162,7 +162,7 @@ class Engine(RuleBasedStateMachine):
             latest = (now, self.found(later, reasons, available))
             self.hunt.act(now, found, lambda: latest)
         elif level is Level.CALM:
-            self.hunt.relax(now)
+            self.hunt.relax()
             self.witness.given_up = frozenset()
         else:
             self.hunt.watch(now)

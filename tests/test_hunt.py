@@ -12,7 +12,7 @@ from oomguard.census import FRESH, Census
 from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
 from oomguard.event import Ended, Event, Holding, Killing, Mode, Storming
 from oomguard.forecast import FIRST_GUESS
-from oomguard.hunt import ASKED, HELD, Hunt
+from oomguard.hunt import ASKED, Hunt
 from oomguard.kill import Delivery
 from oomguard.plan import HoldReason, Kill
 from oomguard.pressure import Assessment, Level, Reason, Sample
@@ -20,6 +20,7 @@ from oomguard.process import Key
 from oomguard.ranking import Judged
 from oomguard.rules import Scope, Standing
 from oomguard.scout import WATCH_EVERY, Scout
+from oomguard.spell import SHORTEST
 from oomguard.storm import Obstacle, Response, Tolerance
 from oomguard.units import Pid, Seconds
 from tests.builders import MACHINE, assessment, holdings, judged, memory, process, sample, verdict
@@ -222,7 +223,7 @@ def test_whoever_was_passed_over_is_tried_again_once_memory_was_well() -> None:
     scene.act(100)
     scene.act(101)
     assert scene.hand.sent == [(20, Sent.TERM)]
-    scene.hunt.relax(sample(200))
+    scene.hunt.relax()
     scene.act(201)
     assert scene.hand.sent == [(20, Sent.TERM)] * 2
 
@@ -266,7 +267,7 @@ def test_three_deaths_in_vain_are_enough() -> None:
         assert at < 200
     assert len(scene.hand.sent) == 3
     scene.village.everybody = (judged(process(40, 60)), *scene.village.everybody)
-    scene.act(at + HELD)
+    scene.act(at + SHORTEST)
     assert scene.hand.sent[3:] == [(40, Sent.TERM)]
 
 
@@ -345,7 +346,7 @@ def test_who_does_not_die_of_the_guard_makes_no_storm(delivery: Delivery) -> Non
     scene = Scene(CACHE)
     scene.hand.delivery = delivery
     for at in (100, 200, 300, 400):
-        scene.hunt.relax(sample(at))
+        scene.hunt.relax()
         scene.act(at)
     assert {type(event) for event in scene.told()} == {Ended}
 
@@ -373,7 +374,7 @@ def test_a_hold_is_told_once_and_again_after_a_while() -> None:
     scene.act(1e9 + 3, replace(LOW, reasons=(Reason.STALL,)))
     scene.act(1e9 + 4)
     assert len(scene.told()) == 1
-    scene.hunt.relax(sample(2e9))
+    scene.hunt.relax()
     scene.act(2e9)
     assert len(scene.told()) == 1
 

@@ -47,7 +47,7 @@ def test_entries_arrive_whole_and_nothing_is_forged() -> None:
     for fields, event in zip(found, one_of_each(HOSTILE), strict=True):
         expected = entry.entry(event, 0)
         assert fields[:4] == [
-            ("MESSAGE", expected.message),
+            ("MESSAGE", expected.text),
             ("MESSAGE_ID", expected.message_id),
             ("PRIORITY", f"{expected.priority:d}"),
             ("SYSLOG_IDENTIFIER", "oomguard"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomguard.phase import CALM_AFTER, RECOVERY, Phases
+from oomguard.phase import CALM_AFTER, RECOVERY, Headlines, Phases
 from oomguard.pressure import Level, Phase
 from oomguard.units import Seconds
 
@@ -64,3 +64,34 @@ def test_laws_of_the_phases(polls: list[tuple[float, Level, bool]]) -> None:
         assert (phase is ACTING) == acting
         assert (phase is CALM) == (at >= near + CALM_AFTER)
         assert (phase is RECOVERING) == (not acting and at < ended + RECOVERY)
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        pytest.param([(0, CALM), (9, CALM)], [], id="calm is no news"),
+        pytest.param(
+            [(0, ARMED), (5, CALM), (65, CALM)], [(0, CALM, ARMED), (65, ARMED, CALM)], id="there and back"
+        ),
+        pytest.param([(0, ARMED), (5, CALM), (59, ARMED)], [(0, CALM, ARMED)], id="back within a minute"),
+        pytest.param(
+            [(0, ARMED), (1, ACTING), (2, ACTING), (3, RECOVERING), (4, ARMED), (70, CALM), (80, CALM)],
+            [(0, CALM, ARMED), (70, ARMED, CALM)],
+            id="what is between is told otherwise",
+        ),
+        pytest.param(
+            [(0, ACTING), (1, RECOVERING), (2, ARMED), (7, CALM), (70, CALM)],
+            [(70, ARMED, CALM)],
+            id="at once",
+        ),
+        pytest.param(
+            [(at, ARMED) for at in range(0, 3700, 50)],
+            [(0, CALM, ARMED), (3600, CALM, ARMED)],
+            id="for more than an hour",
+        ),
+    ],
+)
+def test_headlines(phases: list[tuple[float, Phase]], told: list[tuple[float, Phase, Phase]]) -> None:
+    headlines = Headlines()
+    found = [(at, headlines.change(Seconds(at), now)) for at, now in phases]
+    assert [(at, *change) for at, change in found if change] == told

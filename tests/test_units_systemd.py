@@ -14,6 +14,7 @@ GUARD = UNITS / "oomguard.service"
 EXPORTER = UNITS / "oomguard-exporter.service"
 TEXTFILE = UNITS / "oomguard-textfile.service"
 PUSH = UNITS / "oomguard-push.service"
+HOOKS = UNITS / "oomguard-hooks.service"
 
 
 def analyze(*arguments: str) -> str:
@@ -39,8 +40,8 @@ def test_verify_finds_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "exposure"),
-    [(GUARD, 3.0), (EXPORTER, 2.0), (TEXTFILE, 2.0), (PUSH, 2.0)],
-    ids=["guard", "exporter", "textfile", "push"],
+    [(GUARD, 3.0), (EXPORTER, 2.0), (TEXTFILE, 2.0), (PUSH, 2.0), (HOOKS, 3.0)],
+    ids=["guard", "exporter", "textfile", "push", "hooks"],
 )
 def test_exposure(unit: Path, exposure: float) -> None:
     report = analyze("security", "--offline=true", "--no-pager", str(unit))
@@ -83,9 +84,15 @@ def test_the_guard_may_release_the_memory_of_its_victims() -> None:
     assert "process_mrelease" in settings(GUARD)["SystemCallFilter"].split()
 
 
-def test_the_exporter_lives_on_without_the_guard() -> None:
-    assert "Requires" not in settings(EXPORTER)
-    assert "BindsTo" not in settings(EXPORTER)
+@pytest.mark.parametrize("unit", [EXPORTER, HOOKS], ids=["exporter", "hooks"])
+def test_who_reads_the_record_lives_on_without_the_guard(unit: Path) -> None:
+    assert "Requires" not in settings(unit)
+    assert "BindsTo" not in settings(unit)
+
+
+@pytest.mark.parametrize("key", ["PrivateNetwork", "PrivateDevices", "IPAddressDeny"])
+def test_what_would_keep_the_hooks_from_their_work(key: str) -> None:
+    assert key not in settings(HOOKS)
 
 
 @pytest.mark.parametrize("unit", [EXPORTER, TEXTFILE, PUSH], ids=["exporter", "textfile", "push"])

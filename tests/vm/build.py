@@ -69,6 +69,7 @@ def checks(*names: str) -> Tree:
         HOME: oomguard(),
         "/opt/vm/systemd": REPOSITORY / "systemd",
         "/opt/vm/config": REPOSITORY / "config",
+        "/opt/vm/hooks": REPOSITORY / "hooks",
         "/opt/vm/tests/vm/guest": HERE / "guest",
         "/opt/vm/eat": eat(),
         RUN: f"#!/bin/sh\ncd /opt/vm && exec {PYTHON} -m tests.vm.guest {' '.join(names)}\n",

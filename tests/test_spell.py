@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomguard.spell import LONGEST, SHORTEST, Spell
+from oomguard.units import Seconds
+
+GAPS = st.lists(st.floats(0.02, 5000), min_size=1, max_size=300)
+
+
+def told(*times: float) -> list[float]:
+    spell = Spell()
+    return [at for at in times if spell.seen(Seconds(at))]
+
+
+@pytest.mark.parametrize(
+    ("seen", "news"),
+    [
+        pytest.param((0, 1, 59, 118), [0], id="short breaks are part of it"),
+        pytest.param((0, 60), [0, 60], id="away for a minute"),
+        pytest.param((0, 60, 179), [0, 60], id="the second time, a minute is short"),
+        pytest.param((0, 60, 180, 419), [0, 60, 180], id="and the third, two"),
+        pytest.param((0, 60, 180, 420), [0, 60, 180, 420], id="it doubles"),
+        pytest.param((0, 60, 3660, 3719), [0, 60, 3660], id="away for an hour, and it is forgotten"),
+        pytest.param((0, 60, 3660, 3720), [0, 60, 3660, 3720], id="so a minute is enough again"),
+        pytest.param(range(0, 7201, 30), [0, 3600, 7200], id="while it lasts, each hour"),
+    ],
+)
+def test_what_is_news(seen: tuple[float, ...], news: list[float]) -> None:
+    assert told(*seen) == news
+
+
+@given(GAPS)
+def test_however_it_flickers_an_hour_has_at_most_seven_beginnings(gaps: list[float]) -> None:
+    news = told(*accumulate(gaps))
+    assert max(sum(1 for other in news if 0 <= other - at < LONGEST) for at in news) <= 7
+
+
+@given(GAPS)
+def test_what_is_so_was_told_within_the_hour(gaps: list[float]) -> None:
+    spell, latest = Spell(), Seconds(-1e9)
+    for at in map(Seconds, accumulate(gaps)):
+        latest = at if spell.seen(at) else latest
+        assert at - latest < LONGEST
+
+
+def test_it_lasts_for_as_long_as_a_return_is_no_news() -> None:
+    spell = Spell()
+    assert not spell.lasts(Seconds(0))
+    spell.seen(Seconds(0))
+    assert spell.lasts(Seconds(SHORTEST - 0.1))
+    assert not spell.lasts(SHORTEST)
