@@ -192,7 +192,7 @@ def a_reload_reaches_the_hooks() -> None:
 def a_hook_can_have_systemd_act() -> None:
     eat("cache", "flat", "10")
     command = '["/usr/bin/systemctl", "stop", "cache.service"]'
-    guard.reload(CONFIG + f'[[hook]]\nname = "relief"\ncommand = {command}\non = ["near"]\n')
+    guard.reload(CONFIG + f'[[hook]]\nname = "relief"\ncommand = {command}\non = ["kill"]\n')
     with hog("leaker3", "leak", "4000", "60") as unit:
         until(lambda: not unit.alive, "its death", limit=60)
     until(lambda: Unit("cache.service")["ActiveState"] != "active", "its end")
