@@ -40,8 +40,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
     "people": frozenset(
         {
-            "tmpfs", "errand", "stopunit", "journal", "follower", "hooks", "metrics", "admission", "passwords",
-            "webconfig", "protection", "pages", "collector", "listening", "webserver", "gateway", "exporter",
+            "tmpfs", "errand", "stopunit", "journal", "follower", "hooks", "metrics", "admission",
+            "passwords", "webconfig", "protection", "pages", "collector", "listening", "webserver", "gateway", "exporter",
             "rank", "listing", "status", "check",
         }
     ),
