@@ -1,9 +1,11 @@
 """What reclaim does in shortages of several kinds, as a Markdown table: where thrashing begins.
 
     python -m bench.thrash [NAME…]
+    python -m bench.thrash tests/incidents/*.xz
 
 Each scenario of the gauntlet runs in a machine of its own under a guard in dry run, so that it takes its
-course. A row is the window of ten seconds in which most was refaulted, and the one with the longest stall.
+course; or it has run already, and is on record (bench.incidents). Its rows are the window of ten seconds in
+which most was refaulted, and the one with the longest stall.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bench.gauntlet.scenario import scenarios
 from bench.incidents.record import record
@@ -21,6 +24,7 @@ from tests.incident import Read, load
 
 NAMES = ("thrash", "mapping", "page-cache", "burst", "flat-out")
 WINDOW = Seconds(10.0)
+RECORD = ".jsonl.xz"
 WATCHED = 40
 """Seconds of each scenario; the gauntlet's own limits are longer."""
 PAGE = 4096
@@ -54,17 +58,23 @@ class Course:
 
 def main(names: Sequence[str]) -> None:
     """Run them, and print the table."""
-    known = {each.name: each for each in scenarios()}
     out(f"| {' | '.join(COLUMNS)} |")
     out(f"{'|---' * len(COLUMNS)}|")
     for name in names:
-        recorded = record(replace(known[name], limit=WATCHED, linger=2), Mode.DRY_RUN)
+        recorded = Path(name).read_bytes() if name.endswith(RECORD) else run(name)
         if recorded is None:
             continue
         samples = [line.sample for line in load(recorded) if isinstance(line, Read)]
         found = courses(samples)
-        row(name, "most refaults", max(found, key=lambda course: course.refaults))
-        row(name, "longest stall", max(found, key=lambda course: course.stall))
+        title = Path(name).name.removesuffix(RECORD)
+        row(title, "most refaults", max(found, key=lambda course: course.refaults))
+        row(title, "longest stall", max(found, key=lambda course: course.stall))
+
+
+def run(name: str) -> bytes | None:
+    """A record of the scenario; None, with the story told, where there is none."""
+    scenario = next(each for each in scenarios() if each.name == name)
+    return record(replace(scenario, limit=WATCHED, linger=2), Mode.DRY_RUN)
 
 
 def courses(samples: Sequence[Sample]) -> list[Course]:

@@ -41,8 +41,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "people": frozenset(
         {
             "tmpfs", "errand", "stopunit", "journal", "follower", "hooks", "metrics", "admission",
-            "passwords", "webconfig", "protection", "pages", "collector", "listening", "webserver", "gateway", "exporter",
-            "rank", "listing", "status", "check",
+            "passwords", "webconfig", "protection", "pages", "collector", "listening", "webserver", "gateway",
+            "exporter", "rank", "listing", "status", "check",
         }
     ),
     "front": frozenset({"cli", "__main__", "__init__"}),
