@@ -17,7 +17,7 @@ comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))
 
-.PHONY: audit test lint types unit vm coverage wheel clean
+.PHONY: audit test lint types unit vm coverage dashboards wheel clean
 
 audit: $(VENV)/installed
 	$(BIN)/oomguard run --dry-run --metrics $(METRICS)
@@ -44,6 +44,10 @@ coverage: $(VENV)/ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 	$(BIN)/coverage report --show-missing --include=$(DECIDING_FILES) --fail-under=100
+
+# Needed after a change in grafana/.
+dashboards: $(VENV)/ready
+	$(BIN)/python -m grafana
 
 wheel: $(VENV)/ready
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

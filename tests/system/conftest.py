@@ -66,7 +66,8 @@ def start(tmp_path: Path, pen: Pen) -> Iterator[Start]:
     with ExitStack() as guards:
 
         def run(settings: Settings, *options: str, before: tuple[str, ...] = ()) -> Subject:
-            config = tmp_path / "oomguard.toml"
+            config = tmp_path / settings.folder / "oomguard.toml"
+            config.parent.mkdir(exist_ok=True)
             settings.write(config)
             assert candidates(config) <= pen.pids(), "somebody else's process could die: not started"
             guard = Subject(config, *options, before=before)

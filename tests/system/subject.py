@@ -36,6 +36,8 @@ class Settings:
     """What a test configures: the limits are sizes, so that only what the test takes crosses them."""
 
     mode: str = "enforce"
+    folder: str = ""
+    """Below the test's own: for a second guard."""
     room: int = 700
     """MiB from what is available now to the limit of term."""
     last_room: int = 1_000_000
