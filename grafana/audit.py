@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.board import Board, Colour, Marks, Query, Row, Unit, from_one
+from grafana.board import Board, Colour, Events, Query, Row, Unit, from_one
 from grafana.forms import CROSSED, NAMED, bars, lines, number, table, timeline
 from grafana.promql import events, pick, steps, total, within_range
 from grafana.variables import INSTANCES, JOB
@@ -189,13 +189,13 @@ BOARD = Board(
     span="now-7d",
     variables=(JOB, INSTANCES),
     marks=(
-        Marks(
+        Events(
             name="Would-be kills",
             expr=events(there("oomguard_would_kills_total"), "instance", "reason", "signal"),
             title="Would have been signalled on {{instance}}: {{reason}}, {{signal}}",
             colour=Colour.DRY,
         ),
-        Marks(
+        Events(
             name="Kernel kills",
             expr=events(there("oomguard_kernel_kills_total"), "instance"),
             title="The kernel killed for want of memory on {{instance}}",

@@ -119,13 +119,23 @@ class Choices(Variable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """Lines in every graph, where `expr` has a value."""
+    """Lines in every graph."""
 
     name: str
     expr: str
     title: str
     """What is shown beside the line; `{{label}}` stands for a label's value."""
     colour: Colour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events(Marks):
+    """Marks where `expr` has a value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments(Marks):
+    """Marks at the values of `expr`, which are times in milliseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +148,7 @@ class Board:
     span: str
     """How far it looks back at first, as in `now-6h`."""
     variables: tuple[Choice | Choices, ...]
-    marks: tuple[Marks, ...]
+    marks: tuple[Events | Moments, ...]
     rows: tuple[Row, ...]
 
 

@@ -15,7 +15,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana.board import Board, Choice, Choices, Look, Marks, Panel, Query, Step, Unit, Word
+from grafana.board import Board, Choice, Choices, Events, Look, Moments, Panel, Query, Step, Unit, Word
 
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "oomguard"
@@ -89,27 +89,29 @@ def _variable(variable: Choice | Choices) -> Builder[dashboard.VariableModel]:
 
 
 class _Annotation(Builder[dashboard.AnnotationQuery]):
-    """Marks, with what the SDK's type has no field for: their words."""
+    """Marks, with what the SDK's type has no field for."""
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: Events | Moments) -> None:
         self._marks = marks
 
     def build(self) -> dashboard.AnnotationQuery:
-        marks = self._marks
-        return _Titled(
-            name=marks.name, datasource=SOURCE, icon_color=marks.colour, expr=marks.expr, title=marks.title
-        )
+        return _Titled(self._marks)
 
 
 class _Titled(dashboard.AnnotationQuery):
-    def __init__(
-        self, *, name: str, datasource: dashboard.DataSourceRef, icon_color: str, expr: str, title: str
-    ) -> None:
-        super().__init__(name=name, datasource=datasource, icon_color=icon_color, expr=expr)
-        self.title = title
+    def __init__(self, marks: Events | Moments) -> None:
+        super().__init__(name=marks.name, datasource=SOURCE, icon_color=marks.colour, expr=marks.expr)
+        self._marks = marks
 
     def to_json(self) -> dict[str, object]:
-        return {**super().to_json(), "titleFormat": self.title, "step": "15s"}
+        titled = {**super().to_json(), "titleFormat": self._marks.title, "step": "15s"}
+        match self._marks:
+            case Events():
+                return titled
+            case Moments():
+                return {**titled, "useValueForTime": True}
+            case _:
+                assert_never(self._marks)
 
 
 _Made = stat.Panel | timeseries.Panel | statetimeline.Panel | table.Panel

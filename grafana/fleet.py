@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.board import Board, Colour, Marks, Panel, Query, Row, Unit, from_one, good_below
+from grafana.board import Board, Colour, Events, Panel, Query, Row, Unit, from_one, good_below
 from grafana.forms import NAMED, bars, lines, number, spread, table
 from grafana.promql import pick, total
 from grafana.variables import CLUSTERS, JOBS
@@ -264,7 +264,7 @@ BOARD = Board(
     span="now-24h",
     variables=(JOBS, CLUSTERS),
     marks=(
-        Marks(
+        Events(
             name="Kernel kills",
             expr=f"{total(there('cluster_job:oomguard_kernel_kills:rate5m'), 'cluster')} > 0",
             title="The kernel killed for want of memory: {{cluster}}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from grafana.board import (
     Board,
     Colour,
-    Marks,
+    Events,
+    Moments,
     Panel,
     Query,
     Row,
@@ -358,27 +359,27 @@ BOARD = Board(
     span="now-6h",
     variables=(JOB, INSTANCE),
     marks=(
-        Marks(
+        Events(
             name="Kills",
             expr=events(here("oomguard_kills_total"), "reason", "signal"),
             title="Signal sent: {{reason}}, {{signal}}",
             colour=Colour.BAD,
         ),
-        Marks(
+        Events(
             name="Would-be kills of a dry run",
             expr=events(here("oomguard_would_kills_total"), "reason", "signal"),
             title="Would have been signalled: {{reason}}, {{signal}}",
             colour=Colour.DRY,
         ),
-        Marks(
+        Events(
             name="Kernel kills",
             expr=events(here("oomguard_kernel_kills_total")),
             title="The kernel killed for want of memory",
             colour=Colour.KERNEL,
         ),
-        Marks(
+        Moments(
             name="Starts of the guard",
-            expr=f"time() - {here('oomguard_start_time_seconds')} < $__interval_ms / 1000",
+            expr=_since("oomguard_start_time_seconds"),
             title="The guard started",
             colour=Colour.NOTE,
         ),

@@ -33,7 +33,7 @@ from tests.shipped import (
 
 VALUES = {
     "job": "j", "instance": "i", "cluster": "c",
-    "__interval": "15s", "__interval_ms": "15000", "__rate_interval": "1m",
+    "__interval": "15s", "__rate_interval": "1m",
     "__range": "6h", "__range_s": "21600",
 }  # fmt: skip
 

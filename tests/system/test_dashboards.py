@@ -93,8 +93,7 @@ class Incident:
             job="oomguard",
             cluster="lab",
             instance=instance,
-            __interval="5s",
-            __interval_ms="5000",
+            __interval="2s",
             __rate_interval="10s",
             __range="60s",
             __range_s="60",
@@ -124,7 +123,10 @@ def incident(start: Start, hog: Callable[..., Hog], tmp_path: Path) -> Iterator[
         for seen in (
             'oomguard_outcomes_total{outcome="recovered"} > 0',
             "oomguard_config_last_reload_successful == 0",
-            "cluster_job_reason:oomguard_kills:rate5m > 0",
+            "sum(cluster_job_reason:oomguard_kills:rate5m) > 0",
+            "sum(cluster_job_le:oomguard_exit_seconds_bucket:rate5m) > 0",
+            # Graphs of events compare with what was before a step.
+            "sum(oomguard_outcomes_total offset 4s) > 0",
             'ALERTS{alertname="OomguardKilled", alertstate="firing"}',
         ):
             eventually(lambda seen=seen: prometheus.now(seen))  # type: ignore[misc]
