@@ -78,6 +78,8 @@ def to_toml(config: Config) -> str:
         f"kills = {config.storm.kills}",
         f"within = {_string(spell_duration(config.storm.within))}",
         f"action = {_string(config.storm.action)}",
+        "\n[sources]",
+        f"process_events = {_string(config.sources.process_events)}",
         "\n[record]",
         f"path = {_string(str(config.record))}",
         "\n[metrics]",

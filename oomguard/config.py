@@ -14,6 +14,7 @@ from oomguard.event import Mode
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.table import Table, word
 from oomguard.units import (
@@ -60,6 +61,7 @@ class Config:
     grace: Seconds
     """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
     storm: Tolerance
+    sources: Sources
     rules: tuple[Rule, ...]
     record: str
     """[record] path."""
@@ -81,6 +83,7 @@ DEFAULTS = Config(
     scope=Scope.FAMILY,
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
+    sources=Sources(process_events=Use.AUTO),
     rules=(),
     record="/run/oomguard/record",
     listen=Address(host="127.0.0.1", port=9797),
@@ -119,6 +122,7 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
         storm=_storm(settings, DEFAULTS.storm),
+        sources=_sources(settings, DEFAULTS.sources),
         rules=tuple(filter(None, rules)),
         record=settings.take("record.path", _absolute, DEFAULTS.record),
         listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
@@ -213,6 +217,12 @@ def _storm(table: Table, default: Tolerance) -> Tolerance:
     if not _SHORTEST_STORM <= storm.within <= _LONGEST_STORM:
         table.refuse(f"is {spell_duration(storm.within)}; it must be between 1s and 24h", "storm.within")
     return storm
+
+
+def _sources(table: Table, default: Sources) -> Sources:
+    return Sources(
+        process_events=table.take("sources.process_events", word(Use), default.process_events),
+    )
 
 
 def _absolute(text: str) -> str:

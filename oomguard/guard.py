@@ -34,10 +34,12 @@ from oomguard.hunt import Hunt
 from oomguard.kill import Actor, Killer, Releaser
 from oomguard.phase import Phases
 from oomguard.pressure import Assessment, Phase, Sample
+from oomguard.procevents import NoEvents, ProcEvents, Subscription
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
 from oomguard.sampler import Sampler
 from oomguard.scout import Look, Scout
+from oomguard.sources import wants_events
 from oomguard.state import State, thresholds
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
@@ -62,14 +64,19 @@ class Guard:
         teller: Teller,
         wakeup: Wakeup,
         exporter: Companion | None,
+        subscription: Subscription | None,
     ) -> None:
-        """`load` gives another configuration, at each reload; raises `ConfigError`."""
+        """`load` gives another configuration, at each reload; raises `ConfigError`.
+
+        `subscription` is to process events; None where there are none to be had.
+        """
         self._load = load
         self._procfs = procfs
         self._writer = writer
         self._teller = teller
         self._wakeup = wakeup
         self._exporter = exporter
+        self._subscription = subscription
         self._machine = procfs.machine()
         self._releaser = Releaser()
         self._events: list[Event] = []
@@ -90,7 +97,8 @@ class Guard:
         self._config = config
         self._configured, self._config_ok = time.time(), True
         self._gauge = Gauge(config.limits, self._procfs.overcommit(), self._machine.page_size)
-        census = Census(self._procfs, config.rules, resolver_for(config.rules, self._procfs))
+        resolver = resolver_for(config.rules, self._procfs)
+        census = Census(self._procfs, config.rules, resolver, self._proc_events(config))
         self._scout = Scout(
             policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
         )
@@ -109,6 +117,11 @@ class Guard:
                 return Killer(self._procfs.kill_cgroup, census.confirms, self._releaser)
             case Mode.DRY_RUN:
                 return DryRun(self._procfs, self._machine.page_size)
+
+    def _proc_events(self, config: Config) -> ProcEvents | NoEvents:
+        if self._subscription and wants_events(config.sources, self._procfs.memory().total):
+            return ProcEvents(self._subscription)
+        return NoEvents()
 
     def _own(self) -> frozenset[Pid]:
         helpers = (self._teller.pid, None if self._exporter is None else self._exporter.pid)
@@ -140,6 +153,7 @@ class Guard:
         self._publish(sample, assessment)
 
     def _end(self) -> None:
+        self._scout.census.relax()
         self._writer.tell(LifecycleChanged(what=Lifecycle.STOPPING, text="told to"))
         self._teller.wake()
         if self._exporter is not None:

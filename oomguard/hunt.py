@@ -121,6 +121,7 @@ class Hunt:
 
     def relax(self, sample: Sample) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
+        self.scout.census.relax()
         self._disappointment = 0
         self._passed_over = frozenset()
         self._held = {held: at for held, at in self._held.items() if sample.at - at < HELD}

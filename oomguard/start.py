@@ -16,8 +16,10 @@ from oomguard.documents import Document
 from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
+from oomguard.procevents import NoSubscription, Subscription
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
+from oomguard.sources import wants_events
 from oomguard.teller import Teller
 from oomguard.trigger import Line, NoTrigger, open_trigger
 from oomguard.units import KIB, Bytes, Seconds
@@ -44,8 +46,7 @@ def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> No
     configured; for `metrics`, no exporter. Raises `ConfigError` first, while there is somebody to read it.
     """
     documents, problems = read(config)
-    build(documents, problems)
-    handed = _hand_over(documents)
+    handed = _hand_over(documents, _subscription(build(documents, problems)))
     arguments = (str(handed), config or "", str(mode or ""), str(metrics or ""))
     packages = os.path.dirname(os.path.dirname(__file__))
     os.execv(sys.executable, (sys.executable, *LEAN, packages, *arguments))  # noqa: S606 - no shell is meant
@@ -67,7 +68,8 @@ def _run(handed: int, path: str, mode: str, metrics: str) -> None:
 
     resident.shrink_stacks()
     procfs = ProcFS()
-    config = in_mode(build(_taken_over(handed), []))
+    documents, subscription = _taken_over(handed)
+    config = in_mode(build(documents, []))
     writer, missing = _record(config.record)
     companion = Companion(metrics, writer.fd) if metrics else None
     wakeup = Wakeup()
@@ -79,24 +81,54 @@ def _run(handed: int, path: str, mode: str, metrics: str) -> None:
         Teller(writer.fd, writer.told),
         wakeup,
         companion,
+        subscription if isinstance(subscription, Subscription) else None,
     )
+    if isinstance(subscription, NoSubscription):
+        missing += (f"no process events, so newcomers are looked for in /proc: {subscription.why}",)
     missing += _signals() + _alarm(wakeup) + _resident()
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)
     del ballast
 
 
-def _hand_over(documents: list[Document]) -> int:
-    """The documents, already parsed, behind a descriptor that outlives exec: the TOML parser need not."""
-    handed = os.memfd_create("oomguard-config", flags=0)
-    os.write(handed, json.dumps(documents).encode())
+def _subscription(config: Config) -> Subscription | NoSubscription | None:
+    """To process events; None where they are not wanted."""
+    if not wants_events(config.sources, ProcFS().memory().total):
+        return None
+    from oomguard import netlink  # noqa: PLC0415 - heavy, and only for this process as it is until exec
+
+    return netlink.subscribe(os.environ)
+
+
+def _hand_over(documents: list[Document], subscription: Subscription | NoSubscription | None) -> int:
+    """What is wanted after exec, behind a descriptor that outlives it: the parsers need not."""
+    match subscription:
+        case Subscription(fd=fd, listen=listen, ignore=ignore):
+            events: object = {"fd": fd, "listen": listen.hex(), "ignore": ignore.hex()}
+        case NoSubscription(why=why):
+            events = {"why": why}
+        case None:
+            events = None
+    handed = os.memfd_create("oomguard-start", flags=0)
+    os.write(handed, json.dumps((documents, events)).encode())
     os.lseek(handed, 0, os.SEEK_SET)
     return handed
 
 
-def _taken_over(handed: int) -> list[Document]:
+def _taken_over(handed: int) -> tuple[list[Document], Subscription | NoSubscription | None]:
+    """What `_hand_over` was given."""
     with os.fdopen(handed) as file:
-        return [(name, content) for name, content in json.load(file)]
+        contents, events = json.load(file)
+    documents = [(name, content) for name, content in contents]
+    match events:
+        case {"fd": int(fd), "listen": str(listen), "ignore": str(ignore)}:
+            os.set_inheritable(fd, False)
+            orders = (bytes.fromhex(listen), bytes.fromhex(ignore))
+            return documents, Subscription(fd=fd, listen=orders[0], ignore=orders[1])
+        case {"why": str(why)}:
+            return documents, NoSubscription(why=why)
+        case _:
+            return documents, None
 
 
 def _record(path: str) -> tuple[Writer, tuple[str, ...]]:

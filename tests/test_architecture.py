@@ -20,20 +20,20 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge",
+            "bystanders", "gauge", "sources",
         }
     ),
     "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
-            "sampler",
+            "sampler", "procevents",
         }
     ),
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
     "config": frozenset({"table", "documents", "config"}),
-    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
+    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "netlink", "lean"}),
     "people": frozenset(
         {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
     ),
@@ -59,7 +59,7 @@ NEVER_FOR = {
 HOMES = {
     "systemd": {"journal"},
     "prometheus_client": {"exporter"},
-    "pyroute2": set(),
+    "pyroute2": {"netlink"},
     "psutil": set(),
     "argparse": {"cli"},
     "tomllib": {"documents"},

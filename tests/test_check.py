@@ -14,6 +14,7 @@ from oomguard.event import Mode
 from oomguard.meminfo import Memory
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.units import MIB, Amount, Bytes, Percent, parse_duration
 
@@ -201,6 +202,7 @@ def configs(draw: st.DrawFn) -> Config:
             within=parse_duration(f"{draw(st.floats(1, 86400)):.9f}s"),
             action=draw(st.sampled_from(Response)),
         ),
+        sources=Sources(process_events=draw(st.sampled_from(Use))),
         rules=draw(rules()),
         record="/" + draw(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),
         listen=Address(

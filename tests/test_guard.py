@@ -166,7 +166,7 @@ def run(
     missing: tuple[str, ...] = (),
 ) -> Turns:
     wakeup = Turns(*turns)
-    Guard(config, load, host, writer, Silent(), wakeup, None).run(missing)
+    Guard(config, load, host, writer, Silent(), wakeup, None, None).run(missing)
     return wakeup
 
 
