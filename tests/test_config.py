@@ -43,6 +43,7 @@ victim.grace = "3s"
 storm.kills = 5
 storm.within = "1h"
 storm.action = "stop-unit"
+sources.process_events = "on"
 record.path = "/run/x/y"
 metrics.listen = "[::1]:80"
 """
