@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from pyroute2.netlink import (  # type: ignore[import-untyped]  # it has no type hints
     NETLINK_CONNECTOR,
@@ -32,8 +32,6 @@ from oomguard.units import MIB, Bytes
 
 QUEUE = Bytes(MIB)
 """What the kernel may hold for the guard to read while it is armed; it accounts for twice as much."""
-FIRST_FD = 3
-"""Of those that systemd passes on (sd_listen_fds(3))."""
 
 # <asm-generic/socket.h>, which Python knows by no name
 SO_PROTOCOL, SO_DOMAIN = 38, 39
@@ -42,14 +40,14 @@ SO_PROTOCOL, SO_DOMAIN = 38, 39
 _ANSWER = struct.Struct("=36xI12xI")
 
 
-def subscribe(environ: Mapping[str, str]) -> Subscription | NoSubscription:
+def subscribe(passed_on: Iterable[int]) -> Subscription | NoSubscription:
     """A socket that hears of processes once it is told to: one that systemd passed on, else one of our own.
 
     The kernel tells only in the network namespace that it began with, and heeds only who is in its first
-    user and pid namespaces (drivers/connector/cn_proc.c `cn_proc_mcast_ctl()`). `environ` is this process's.
+    user and pid namespaces (drivers/connector/cn_proc.c `cn_proc_mcast_ctl()`).
     """
     try:
-        ours = _passed_on(environ) or _opened()
+        ours = _connector(passed_on) or _opened()
     except OSError as error:
         return NoSubscription(why=_words(error))
     os.set_inheritable(ours.fileno(), True)
@@ -65,17 +63,12 @@ def subscribe(environ: Mapping[str, str]) -> Subscription | NoSubscription:
     return subscription
 
 
-def _passed_on(environ: Mapping[str, str]) -> socket.socket | None:
-    """The socket of the connector that systemd opened for us, if it did."""
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return None
-    for fd in range(FIRST_FD, FIRST_FD + int(environ.get("LISTEN_FDS", "0"))):
+def _connector(passed_on: Iterable[int]) -> socket.socket | None:
+    """The first of these that is a socket of the connector."""
+    for fd in passed_on:
         theirs = socket.socket(fileno=fd)
-        kind = (
-            theirs.getsockopt(socket.SOL_SOCKET, SO_DOMAIN),
-            theirs.getsockopt(socket.SOL_SOCKET, SO_PROTOCOL),
-        )
-        if kind == (socket.AF_NETLINK, NETLINK_CONNECTOR):
+        options = (theirs.getsockopt(socket.SOL_SOCKET, option) for option in (SO_DOMAIN, SO_PROTOCOL))
+        if tuple(options) == (socket.AF_NETLINK, NETLINK_CONNECTOR):
             return theirs
         theirs.detach()
     return None

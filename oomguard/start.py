@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -34,6 +35,8 @@ RESERVE = Bytes(128 * KIB)
 """Held for looks at more processes than there were at the start."""
 DESCRIPTORS = 65536
 """A pidfd for each member of a scope, and then some."""
+FIRST_PASSED_ON = 3
+"""Descriptor that systemd passes on (SD_LISTEN_FDS_START)."""
 ALARM_STALL = Seconds(0.15)
 ALARM_WINDOW = Seconds(2.0)
 """A stall of this share wakes the loop from its longest pause."""
@@ -93,11 +96,21 @@ def _run(handed: int, path: str, mode: str, metrics: str) -> None:
 
 def _subscription(config: Config) -> Subscription | NoSubscription | None:
     """To process events; None where they are not wanted."""
+    passed_on = passed_on_by_systemd(os.environ)
     if not wants_events(config.sources, ProcFS().memory().total):
+        for fd in passed_on:
+            os.close(fd)
         return None
     from oomguard import netlink  # noqa: PLC0415 - heavy, and only for this process as it is until exec
 
-    return netlink.subscribe(os.environ)
+    return netlink.subscribe(passed_on)
+
+
+def passed_on_by_systemd(environ: Mapping[str, str]) -> range:
+    """The sockets that systemd opened for this process, by oomguard.socket (sd_listen_fds(3))."""
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return range(0)
+    return range(FIRST_PASSED_ON, FIRST_PASSED_ON + int(environ.get("LISTEN_FDS", "0")))
 
 
 def _hand_over(documents: list[Document], subscription: Subscription | NoSubscription | None) -> int:

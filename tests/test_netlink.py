@@ -14,27 +14,26 @@ import pytest
 
 from oomguard import netlink
 from oomguard.procevents import NoSubscription, Subscription
-from oomguard.start import _hand_over, _taken_over
+from oomguard.start import _hand_over, _taken_over, passed_on_by_systemd
 
 REPOSITORY = Path(__file__).parents[1]
-SUBSCRIBE = "import os; from oomguard import netlink; print(netlink.subscribe(os.environ))"
-PASSED_ON = f"import os; os.environ['LISTEN_PID'] = str(os.getpid()); {SUBSCRIBE}"
+SUBSCRIBE = "from oomguard import netlink; print(netlink.subscribe(%s))"
 NETLINK_CONNECTOR = 11
 ORDER = "280000000300000000000000000000000100000001000000000000000000000004000000{}000000"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: other namespaces take root")
 
 
-def told(*words: str, fds: tuple[int, ...] = (), **environ: str) -> str:
+def told(*words: str, fds: tuple[int, ...] = ()) -> str:
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=30, check=False, pass_fds=fds,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environ},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert not done.stderr, done.stderr
     return done.stdout
 
 
-def within(*words: str, script: str = SUBSCRIBE) -> str:
+def within(*words: str, script: str = SUBSCRIBE % "()") -> str:
     if shutil.which(words[0]) is None:
         pytest.skip(f"NOT TESTED: {words[0]} is missing")
     return told(*words, sys.executable, "-c", script)
@@ -42,7 +41,7 @@ def within(*words: str, script: str = SUBSCRIBE) -> str:
 
 @needs_root
 def test_the_orders_are_those_of_the_kernel() -> None:
-    subscription = netlink.subscribe({})
+    subscription = netlink.subscribe(())
     assert isinstance(subscription, Subscription), subscription
     assert (subscription.listen.hex(), subscription.ignore.hex()) == (ORDER.format("01"), ORDER.format("02"))
     assert os.get_inheritable(subscription.fd)
@@ -72,7 +71,7 @@ def test_where_no_socket_is_to_be_had_it_says_why_not(
         raise OSError(getattr(errno, code), "no")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    subscription = netlink.subscribe({})
+    subscription = netlink.subscribe(())
     assert isinstance(subscription, NoSubscription)
     assert why in subscription.why
 
@@ -84,18 +83,20 @@ def test_a_socket_that_systemd_passed_on_is_taken() -> None:
         theirs.bind((0, 1))
         script = (
             "import os, socket, sys; fd, another = int(sys.argv[1]), socket.socket(socket.AF_UNIX);"
-            f"fd = os.dup2(fd, 50); os.dup2(another.fileno(), 3); os.dup2(fd, 4); {PASSED_ON}"
+            f"fd = os.dup2(fd, 50); os.dup2(another.fileno(), 3); os.dup2(fd, 4); {SUBSCRIBE % '(3, 4)'}"
         )
         words = (sys.executable, "-c", script, str(theirs.fileno()))
         unshare = shutil.which("unshare")
         assert unshare is not None
-        answer = told(unshare, "--net", *words, fds=(theirs.fileno(),), LISTEN_FDS="2")
+        answer = told(unshare, "--net", *words, fds=(theirs.fileno(),))
     assert "Subscription(fd=4," in answer, answer
 
 
 def test_what_another_process_was_passed_on_is_not_ours() -> None:
-    assert netlink._passed_on({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) is None
-    assert netlink._passed_on({}) is None
+    ours = str(os.getpid())
+    assert not passed_on_by_systemd({})
+    assert not passed_on_by_systemd({"LISTEN_PID": f"{ours}1", "LISTEN_FDS": "1"})
+    assert list(passed_on_by_systemd({"LISTEN_PID": ours, "LISTEN_FDS": "2"})) == [3, 4]
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_a_closed_socket_is_no_failure(kernel: Kernel, events: ProcEvents) -> No
 @pytest.fixture
 def live() -> Iterator[ProcEvents]:
     """The events of this very host."""
-    subscription = netlink.subscribe({})
+    subscription = netlink.subscribe(())
     if not isinstance(subscription, Subscription):
         pytest.skip(f"NOT TESTED: this host has no process events to give: {subscription.why}")
     events = ProcEvents(subscription)

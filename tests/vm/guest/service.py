@@ -74,9 +74,10 @@ def process_events_come_through_systemd() -> None:
     run("systemctl", "restart", GUARD.name)
     until(lambda: status()["state"]["pid"] == GUARD.pid, "a guard with process events")
     assert counter("degraded") == degraded, events("degraded")
-    assert _inodes(GUARD.pid) & _connectors(), "it has no socket of the connector"
+    pid = GUARD.pid
+    assert _inodes(pid) & _connectors(), "it has no socket of the connector"
     run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", GUARD.name)
-    guard.comes_back(GUARD.pid)
+    guard.comes_back(pid)
     until(lambda: status()["state"]["pid"] == GUARD.pid, "the next guard")
     assert counter("degraded") == degraded, events("degraded")
     assert _inodes(GUARD.pid) & _connectors(), "after a crash, it has none"
