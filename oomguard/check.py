@@ -80,6 +80,7 @@ def to_toml(config: Config) -> str:
         f"action = {_string(config.storm.action)}",
         "\n[sources]",
         f"process_events = {_string(config.sources.process_events)}",
+        f"delays = {_string(config.sources.delays)}",
         "\n[record]",
         f"path = {_string(str(config.record))}",
         "\n[metrics]",

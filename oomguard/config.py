@@ -83,7 +83,7 @@ DEFAULTS = Config(
     scope=Scope.FAMILY,
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
-    sources=Sources(process_events=Use.AUTO),
+    sources=Sources(process_events=Use.AUTO, delays=Use.AUTO),
     rules=(),
     record="/run/oomguard/record",
     listen=Address(host="127.0.0.1", port=9797),
@@ -222,6 +222,7 @@ def _storm(table: Table, default: Tolerance) -> Tolerance:
 def _sources(table: Table, default: Sources) -> Sources:
     return Sources(
         process_events=table.take("sources.process_events", word(Use), default.process_events),
+        delays=table.take("sources.delays", word(Use), default.delays),
     )
 
 

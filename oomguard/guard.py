@@ -16,6 +16,7 @@ from oomguard.census import Census, resolver_for
 from oomguard.companion import Companion
 from oomguard.config import Config
 from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
+from oomguard.delays import NoDelays, TaskDelays
 from oomguard.dryrun import DryRun
 from oomguard.episode import Outcome
 from oomguard.errors import ConfigError, origin
@@ -30,16 +31,17 @@ from oomguard.event import (
     PhaseChanged,
 )
 from oomguard.gauge import Gauge, pause
+from oomguard.handover import Opened
 from oomguard.hunt import Hunt
 from oomguard.kill import Actor, Killer, Releaser
 from oomguard.phase import Phases
 from oomguard.pressure import Assessment, Phase, Sample
-from oomguard.procevents import NoEvents, ProcEvents, Subscription
+from oomguard.procevents import NoEvents, ProcEvents
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
 from oomguard.sampler import Sampler
 from oomguard.scout import Look, Scout
-from oomguard.sources import wants_events
+from oomguard.sources import Source, wanted
 from oomguard.state import State, thresholds
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
@@ -64,11 +66,11 @@ class Guard:
         teller: Teller,
         wakeup: Wakeup,
         exporter: Companion | None,
-        subscription: Subscription | None,
+        opened: Opened,
     ) -> None:
         """`load` gives another configuration, at each reload; raises `ConfigError`.
 
-        `subscription` is to process events; None where there are none to be had.
+        `opened` are the sources besides /proc that could be opened.
         """
         self._load = load
         self._procfs = procfs
@@ -76,7 +78,7 @@ class Guard:
         self._teller = teller
         self._wakeup = wakeup
         self._exporter = exporter
-        self._subscription = subscription
+        self._opened = opened
         self._machine = procfs.machine()
         self._releaser = Releaser()
         self._events: list[Event] = []
@@ -98,7 +100,9 @@ class Guard:
         self._configured, self._config_ok = time.time(), True
         self._gauge = Gauge(config.limits, self._procfs.overcommit(), self._machine.page_size)
         resolver = resolver_for(config.rules, self._procfs)
-        census = Census(self._procfs, config.rules, resolver, self._proc_events(config))
+        sources = wanted(config.sources, self._procfs.means())
+        census = Census(self._procfs, config.rules, resolver, self._proc_events(sources))
+        self._sampler.listen_to(self._delays(sources))
         self._scout = Scout(
             policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
         )
@@ -118,10 +122,13 @@ class Guard:
             case Mode.DRY_RUN:
                 return DryRun(self._procfs, self._machine.page_size)
 
-    def _proc_events(self, config: Config) -> ProcEvents | NoEvents:
-        if self._subscription and wants_events(config.sources, self._procfs.memory().total):
-            return ProcEvents(self._subscription)
-        return NoEvents()
+    def _proc_events(self, sources: frozenset[Source]) -> ProcEvents | NoEvents:
+        events = self._opened.events
+        return ProcEvents(events) if events and Source.PROCESS_EVENTS in sources else NoEvents()
+
+    def _delays(self, sources: frozenset[Source]) -> TaskDelays | NoDelays:
+        delays = self._opened.delays
+        return TaskDelays(delays) if delays and Source.DELAYS in sources else NoDelays()
 
     def _own(self) -> frozenset[Pid]:
         helpers = (self._teller.pid, None if self._exporter is None else self._exporter.pid)
@@ -177,6 +184,8 @@ class Guard:
         if not hunt.in_flight:
             self._rest(sample, assessment)
         self._learn()
+        if self._phases.now is not Phase.CALM:
+            self._sampler.follow()
         self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
         self._publish(sample, assessment)
 
@@ -195,6 +204,7 @@ class Guard:
             self._learnt = look
             self._gauge.culprit = bystanders.culprit(look.ranking)
             self._sampler.watch(bystanders.groups(look.ranking))
+            self._sampler.watch_processes(bystanders.neighbours(look.ranking, self._sampler.groups))
 
     def _note(self, sample: Sample, assessment: Assessment) -> None:
         """What happened to the loop and to the host since the last poll."""

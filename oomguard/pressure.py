@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from oomguard.meminfo import Memory
+from oomguard.process import Key
 from oomguard.psi import Pressure
+from oomguard.taskstats import Delays
 from oomguard.units import Amount, Bytes, Percent, Seconds
 from oomguard.vmstat import VmStat
 
@@ -79,6 +81,8 @@ class Sample:
     vmstat: VmStat
     stalls: Mapping[str, Seconds] = field(default_factory=dict)
     """The full stall of each control group that is watched, since it was made."""
+    delays: Mapping[Key, Delays] = field(default_factory=dict)
+    """What each process that is watched has waited for, as of the poll before; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

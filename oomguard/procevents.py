@@ -39,13 +39,6 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoSubscription:
-    """There is none to be had: newcomers are looked for in /proc alone."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     """What was heard at a time."""
 

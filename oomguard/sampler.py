@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from oomguard.delays import UNKNOWN, NoDelays, TaskDelays
 from oomguard.meminfo import Memory
 from oomguard.pressure import Sample
+from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.units import Bytes, Seconds
@@ -20,6 +23,8 @@ class Sampler:
         self._procfs = procfs
         self._groups = procfs.group_stalls()
         self._stalls: dict[str, Seconds] = {}
+        self._delays_source: TaskDelays | NoDelays = NoDelays()
+        self._delays = UNKNOWN
         self._pressure: Pressure | None = None
         self._vmstat = procfs.vmstat()
         procfs.per_cpu_free()
@@ -27,6 +32,23 @@ class Sampler:
     def watch(self, groups: frozenset[str]) -> None:
         """Read the stalls of these control groups from now on, and no others."""
         self._groups.watch(groups)
+
+    @property
+    def groups(self) -> AbstractSet[str]:
+        """The control groups whose stalls are known."""
+        return self._stalls.keys()
+
+    def listen_to(self, source: TaskDelays | NoDelays) -> None:
+        """Where the delays of processes come from, from now on."""
+        self._delays_source, self._delays = source, UNKNOWN
+
+    def watch_processes(self, processes: Iterable[Key]) -> None:
+        """Follow the delays of these from now on, and of no others."""
+        self._delays_source.watch(processes)
+
+    def follow(self) -> None:
+        """Read the delays, for the samples to come: asking for them is no work for the kill path."""
+        self._delays = self._delays_source.read()
 
     def take(self, is_near: Callable[[Memory], bool]) -> Sample:
         """The host now; where available memory `is_near` its limit, what the CPUs keep counts as well."""
@@ -40,4 +62,11 @@ class Sampler:
             self._vmstat = self._procfs.vmstat()
             self._stalls = self._groups.read()
         self._pressure = pressure
-        return Sample(at=at, memory=memory, pressure=pressure, vmstat=self._vmstat, stalls=self._stalls)
+        return Sample(
+            at=at,
+            memory=memory,
+            pressure=pressure,
+            vmstat=self._vmstat,
+            stalls=self._stalls,
+            delays=self._delays,
+        )

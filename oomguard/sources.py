@@ -1,4 +1,4 @@
-"""What the guard listens to besides /proc, as far as the operator and the host's size allow. Pure."""
+"""What the guard reads besides /proc and /sys, as far as the operator and the host allow. Pure."""
 
 from __future__ import annotations
 
@@ -19,19 +19,36 @@ class Use(StrEnum):
     OFF = "off"
 
 
+class Source(StrEnum):
+    """What is read through netlink."""
+
+    PROCESS_EVENTS = "process_events"
+    DELAYS = "delays"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """The [sources] of the configuration."""
 
     process_events: Use
+    delays: Use
 
 
-def wants_events(sources: Sources, total: Bytes) -> bool:
-    """Whether to hear of processes that start and end, on a host with so much memory in `total`."""
-    match sources.process_events:
-        case Use.ON:
-            return True
-        case Use.AUTO:
-            return total >= PLENTY
-        case Use.OFF:
-            return False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the host has for them."""
+
+    memory: Bytes
+    counts_delays: bool
+    """kernel.task_delayacct is 1."""
+
+
+def wanted(sources: Sources, means: Means) -> frozenset[Source]:
+    """Which to use; what comes at no cost to speak of is, unless it is switched off."""
+    suits = {
+        Source.PROCESS_EVENTS: (sources.process_events, means.memory >= PLENTY),
+        Source.DELAYS: (sources.delays, means.counts_delays),
+    }
+    return frozenset(
+        source for source, (use, fits) in suits.items() if use is Use.ON or (use is Use.AUTO and fits)
+    )

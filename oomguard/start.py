@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import sys
@@ -13,14 +12,13 @@ from typing import NoReturn
 from oomguard import resident
 from oomguard.companion import Companion
 from oomguard.config import Address, Config, build, load, read
-from oomguard.documents import Document
 from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
-from oomguard.procevents import NoSubscription, Subscription
+from oomguard.handover import NOTHING_OPENED, Legacy, Opened
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
-from oomguard.sources import wants_events
+from oomguard.sources import Source, wanted
 from oomguard.teller import Teller
 from oomguard.trigger import Line, NoTrigger, open_trigger
 from oomguard.units import KIB, Bytes, Seconds
@@ -35,6 +33,10 @@ RESERVE = Bytes(128 * KIB)
 """Held for looks at more processes than there were at the start."""
 DESCRIPTORS = 65536
 """A pidfd for each member of a scope, and then some."""
+NOT_COUNTED = (
+    "nobody counts the delays of processes, so where control groups tell no stall the whole host's counts: put "
+    "kernel.task_delayacct = 1 into /etc/sysctl.d; it is for those who start after that"
+)
 FIRST_PASSED_ON = 3
 """Descriptor that systemd passes on (SD_LISTEN_FDS_START)."""
 ALARM_STALL = Seconds(0.15)
@@ -49,21 +51,21 @@ def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> No
     configured; for `metrics`, no exporter. Raises `ConfigError` first, while there is somebody to read it.
     """
     documents, problems = read(config)
-    handed = _hand_over(documents, _subscription(build(documents, problems)))
-    arguments = (str(handed), config or "", str(mode or ""), str(metrics or ""))
+    legacy = Legacy(documents=documents, opened=_opened(build(documents, problems)))
+    arguments = (str(legacy.leave()), config or "", str(mode or ""), str(metrics or ""))
     packages = os.path.dirname(os.path.dirname(__file__))
     os.execv(sys.executable, (sys.executable, *LEAN, packages, *arguments))  # noqa: S606 - no shell is meant
 
 
-def main(handed: str, path: str, mode: str, metrics: str) -> None:
+def main(left: str, path: str, mode: str, metrics: str) -> None:
     """The guard's process from its first line; the arguments are those of `launch`, "" for None."""
     try:
-        _run(int(handed), path, mode, metrics)
+        _run(int(left), path, mode, metrics)
     except OomguardError as error:
         sys.exit(f"oomguard: {error}")
 
 
-def _run(handed: int, path: str, mode: str, metrics: str) -> None:
+def _run(left: int, path: str, mode: str, metrics: str) -> None:
     """Guard this host until told to stop."""
 
     def in_mode(config: Config) -> Config:
@@ -71,8 +73,8 @@ def _run(handed: int, path: str, mode: str, metrics: str) -> None:
 
     resident.shrink_stacks()
     procfs = ProcFS()
-    documents, subscription = _taken_over(handed)
-    config = in_mode(build(documents, []))
+    legacy = Legacy.take(left)
+    config = in_mode(build(legacy.documents, []))
     writer, missing = _record(config.record)
     companion = Companion(metrics, writer.fd) if metrics else None
     wakeup = Wakeup()
@@ -84,26 +86,28 @@ def _run(handed: int, path: str, mode: str, metrics: str) -> None:
         Teller(writer.fd, writer.told),
         wakeup,
         companion,
-        subscription if isinstance(subscription, Subscription) else None,
+        legacy.opened,
     )
-    if isinstance(subscription, NoSubscription):
-        missing += (f"no process events, so newcomers are looked for in /proc: {subscription.why}",)
-    missing += _signals() + _alarm(wakeup) + _resident()
+    missing += legacy.opened.missing + _signals() + _alarm(wakeup) + _resident()
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)
     del ballast
 
 
-def _subscription(config: Config) -> Subscription | NoSubscription | None:
-    """To process events; None where they are not wanted."""
-    passed_on = passed_on_by_systemd(os.environ)
-    if not wants_events(config.sources, ProcFS().memory().total):
-        for fd in passed_on:
-            os.close(fd)
-        return None
-    from oomguard import netlink  # noqa: PLC0415 - heavy, and only for this process as it is until exec
+def _opened(config: Config) -> Opened:
+    """The sources that are wanted; of those that systemd passed on, none else stays open."""
+    passed_on = frozenset(passed_on_by_systemd(os.environ))
+    opened = NOTHING_OPENED
+    means = ProcFS().means()
+    if sources := wanted(config.sources, means):
+        from oomguard import netlink  # noqa: PLC0415 - heavy, and only for this process as it is until exec
 
-    return netlink.subscribe(passed_on)
+        opened = netlink.open_sources(sources, passed_on)
+    if Source.DELAYS in sources and not means.counts_delays:
+        opened = replace(opened, missing=(*opened.missing, NOT_COUNTED))
+    for fd in passed_on - opened.fds:
+        os.close(fd)
+    return opened
 
 
 def passed_on_by_systemd(environ: Mapping[str, str]) -> range:
@@ -111,37 +115,6 @@ def passed_on_by_systemd(environ: Mapping[str, str]) -> range:
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return range(0)
     return range(FIRST_PASSED_ON, FIRST_PASSED_ON + int(environ.get("LISTEN_FDS", "0")))
-
-
-def _hand_over(documents: list[Document], subscription: Subscription | NoSubscription | None) -> int:
-    """What is wanted after exec, behind a descriptor that outlives it: the parsers need not."""
-    match subscription:
-        case Subscription(fd=fd, listen=listen, ignore=ignore):
-            events: object = {"fd": fd, "listen": listen.hex(), "ignore": ignore.hex()}
-        case NoSubscription(why=why):
-            events = {"why": why}
-        case None:
-            events = None
-    handed = os.memfd_create("oomguard-start", flags=0)
-    os.write(handed, json.dumps((documents, events)).encode())
-    os.lseek(handed, 0, os.SEEK_SET)
-    return handed
-
-
-def _taken_over(handed: int) -> tuple[list[Document], Subscription | NoSubscription | None]:
-    """What `_hand_over` was given."""
-    with os.fdopen(handed) as file:
-        contents, events = json.load(file)
-    documents = [(name, content) for name, content in contents]
-    match events:
-        case {"fd": int(fd), "listen": str(listen), "ignore": str(ignore)}:
-            os.set_inheritable(fd, False)
-            orders = (bytes.fromhex(listen), bytes.fromhex(ignore))
-            return documents, Subscription(fd=fd, listen=orders[0], ignore=orders[1])
-        case {"why": str(why)}:
-            return documents, NoSubscription(why=why)
-        case _:
-            return documents, None
 
 
 def _record(path: str) -> tuple[Writer, tuple[str, ...]]:

@@ -15,7 +15,9 @@ PACKAGE = Path(oomguard.__file__).parent
 
 LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields"}),
-    "parsers": frozenset({"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup", "mountinfo"}),
+    "parsers": frozenset(
+        {"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup", "mountinfo", "taskstats"}
+    ),
     "decide": frozenset(
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
@@ -27,13 +29,15 @@ LAYERS: dict[str, frozenset[str]] = {
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
-            "sampler", "procevents",
+            "sampler", "procevents", "delays",
         }
     ),
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
     "config": frozenset({"table", "documents", "config"}),
-    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "netlink", "lean"}),
+    "loop": frozenset(
+        {"scout", "hunt", "wakeup", "resident", "guard", "handover", "netlink", "start", "lean"}
+    ),
     "people": frozenset(
         {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
     ),

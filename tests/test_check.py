@@ -202,7 +202,7 @@ def configs(draw: st.DrawFn) -> Config:
             within=parse_duration(f"{draw(st.floats(1, 86400)):.9f}s"),
             action=draw(st.sampled_from(Response)),
         ),
-        sources=Sources(process_events=draw(st.sampled_from(Use))),
+        sources=Sources(process_events=draw(st.sampled_from(Use)), delays=draw(st.sampled_from(Use))),
         rules=draw(rules()),
         record="/" + draw(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),
         listen=Address(

@@ -44,6 +44,7 @@ storm.kills = 5
 storm.within = "1h"
 storm.action = "stop-unit"
 sources.process_events = "on"
+sources.delays = "off"
 record.path = "/run/x/y"
 metrics.listen = "[::1]:80"
 """
@@ -101,7 +102,7 @@ def test_every_key_is_read(main: Path) -> None:
         scope=Scope.UNIT,
         grace=Seconds(3.0),
         storm=Tolerance(kills=5, within=Seconds(3600.0), action=Response.STOP_UNIT),
-        sources=Sources(process_events=Use.ON),
+        sources=Sources(process_events=Use.ON, delays=Use.OFF),
         rules=(),
         record="/run/x/y",
         listen=Address(host="::1", port=80),

@@ -2,18 +2,29 @@ from __future__ import annotations
 
 import pytest
 
-from oomguard.sources import PLENTY, Sources, Use, wants_events
+from oomguard.sources import PLENTY, Means, Source, Sources, Use, wanted
 from oomguard.units import Bytes
+
+POOR, RICH = Means(memory=Bytes(PLENTY - 1), counts_delays=False), Means(memory=PLENTY, counts_delays=True)
+ALL = frozenset(Source)
 
 
 @pytest.mark.parametrize(
-    ("use", "total", "wanted"),
+    ("use", "means", "expected"),
     [
-        (Use.AUTO, PLENTY, True),
-        (Use.AUTO, PLENTY - 1, False),
-        (Use.ON, 0, True),
-        (Use.OFF, PLENTY, False),
+        (Use.AUTO, RICH, ALL),
+        (Use.AUTO, POOR, frozenset()),
+        (Use.ON, POOR, ALL),
+        (Use.OFF, RICH, frozenset()),
     ],
 )
-def test_events_are_heard_where_wished_or_where_memory_is_plenty(use: Use, total: int, wanted: bool) -> None:
-    assert wants_events(Sources(process_events=use), Bytes(total)) is wanted
+def test_sources_are_used_where_wished_or_where_they_suit(
+    use: Use, means: Means, expected: frozenset[Source]
+) -> None:
+    assert wanted(Sources(process_events=use, delays=use), means) == expected
+
+
+def test_each_source_is_for_itself() -> None:
+    sources = Sources(process_events=Use.AUTO, delays=Use.AUTO)
+    assert wanted(sources, Means(memory=PLENTY, counts_delays=False)) == {Source.PROCESS_EVENTS}
+    assert wanted(sources, Means(memory=Bytes(0), counts_delays=True)) == {Source.DELAYS}
