@@ -1,0 +1,149 @@
+"""Whom does a hog stall? Two processes in one control group, seen by PSI and by their delays. Takes root.
+
+    .venv/bin/python -m bench.delays [SECONDS]
+
+The group may hold LIMIT of memory. A hog reads a file that is larger, over and over, so that it waits for its
+own pages all the time. Beside it runs a database that looks at its memory now and then: once memory that
+cannot be evicted, once a file of its own, whose pages the hog drives out. After SECONDS each (10 unless told)
+it says how long everybody stalled by PSI's `full`, how long the hog did, and how long the database.
+kernel.task_delayacct is switched on meanwhile, and put back.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from oomguard import netlink
+from oomguard.bystanders import Neighbours
+from oomguard.delays import TaskDelays
+from oomguard.process import Key
+from oomguard.procfs import ProcFS
+from oomguard.psi import parse_pressure
+from oomguard.units import MIB, Pid, Seconds
+
+LIMIT, HOGS, HERS = 48 * MIB, 96 * MIB, 16 * MIB
+SYSCTL = Path("/proc/sys/kernel/task_delayacct")
+GROUPS = Path("/sys/fs/cgroup/memory")
+PRESSURE = Path("/proc/pressure/memory")
+PERIOD = Seconds(0.05)
+
+HOG = """
+import mmap, os, sys
+file = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, prot=mmap.PROT_READ)
+print(flush=True)
+while True:
+    for at in range(0, len(file), 4096):
+        file[at]
+"""
+DATABASE = """
+import mmap, os, sys, time
+size = int(sys.argv[2])
+if sys.argv[1]:
+    pages = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), size, prot=mmap.PROT_READ)
+    pages.madvise(mmap.MADV_RANDOM)
+else:
+    pages = mmap.mmap(-1, size)
+    pages.write(bytes(size))
+print(flush=True)
+while True:
+    for at in range(0, size, 4096):
+        pages[at]
+    time.sleep(0.05)
+"""
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    seconds = Seconds(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0)
+    out("| the database's memory | full stall (PSI) | the hog's delay | the worst of the others' |")
+    out("|---|---|---|---|")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, counted(), group() as procs:
+        hogs, hers = Path(folder) / "hogs", Path(folder) / "hers"
+        for path, size in ((hogs, HOGS), (hers, HERS)):
+            write(path, size)
+        for title, file in (("anonymous", ""), ("a file", str(hers))):
+            with ExitStack() as running:
+                hog = running.enter_context(started(procs, HOG, str(hogs)))
+                database = running.enter_context(started(procs, DATABASE, file, str(HERS)))
+                full, own, worst = watched(hog, database, seconds)
+                out(f"| {title} | {full / seconds:.1%} | {own / seconds:.1%} | {worst / seconds:.1%} |")
+
+
+def write(path: Path, size: int) -> None:
+    """A file that nobody has in memory: who reads it first is charged with it."""
+    with path.open("wb") as file:
+        file.write(os.urandom(size))
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def watched(hog: Key, database: Key, seconds: Seconds) -> tuple[Seconds, Seconds, Seconds]:
+    """The stall of everybody, of the hog, and of the worst bystander."""
+    delays = TaskDelays(netlink.account(frozenset()))
+    delays.watch((hog, database))
+    its, others = Neighbours(seconds), Neighbours(seconds)
+    before, began = parse_pressure(PRESSURE.read_bytes()).full, time.monotonic()
+    while (at := Seconds(time.monotonic())) < began + seconds:
+        read = delays.read()
+        if len(read) < 2:
+            sys.exit("the kernel does not tell the delays of both")
+        its.add(at, {hog: read[hog]})
+        others.add(at, {database: read[database]})
+        time.sleep(PERIOD)
+    full = Seconds(parse_pressure(PRESSURE.read_bytes()).full - before)
+    return full, its.worst() or Seconds(0.0), others.worst() or Seconds(0.0)
+
+
+@contextmanager
+def counted() -> Iterator[None]:
+    """The kernel counts delays for whoever starts from now on."""
+    before = SYSCTL.read_text()
+    SYSCTL.write_text("1")
+    try:
+        yield
+    finally:
+        SYSCTL.write_text(before)
+
+
+@contextmanager
+def group() -> Iterator[Path]:
+    """The list of processes of a control group of the first version, that may hold `LIMIT`."""
+    folder = GROUPS / f"oomguard-bench-{os.getpid()}"
+    folder.mkdir()
+    try:
+        (folder / "memory.limit_in_bytes").write_text(str(LIMIT))
+        yield folder / "cgroup.procs"
+    finally:
+        folder.rmdir()
+
+
+@contextmanager
+def started(procs: Path, script: str, *arguments: str) -> Iterator[Key]:
+    """One of the two, in its group and at work."""
+    enter = f"open({str(procs)!r}, 'w').write('0')\n"
+    words = (sys.executable, "-c", enter + script, *arguments)
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603
+        try:
+            if process.stdout is None or not process.stdout.readline():
+                sys.exit("one of the two does not start")
+            yield ProcFS().stat(Pid(process.pid)).key
+        finally:
+            process.kill()
+
+
+def out(line: str) -> None:
+    """Print one line."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
