@@ -2,11 +2,11 @@
 
     .venv/bin/python -m bench.delays [SECONDS]
 
-The group may hold LIMIT of memory. A hog reads a file that is larger, over and over, so that it waits for its
-own pages all the time. Beside it runs a database that looks at its memory now and then: once memory that
-cannot be evicted, once a file of its own, whose pages the hog drives out. After SECONDS each (10 unless told)
-it says how long everybody stalled by PSI's `full`, how long the hog did, and how long the database.
-kernel.task_delayacct is switched on meanwhile, and put back.
+The group may hold LIMIT of memory, and there is no swap. The first hog reads a file that is larger, over and
+over, beside a database whose memory cannot be evicted: it waits for its own pages. The second hog holds most
+of it, beside a database that reads a file: it waits for nothing, and the database waits for its pages. After
+SECONDS of each (10 unless told) it says how long everybody stalled by PSI's `full`, how long the hog waited,
+and how long the database. kernel.task_delayacct is switched on meanwhile, and put back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from oomguard import netlink
@@ -28,26 +28,18 @@ from oomguard.procfs import ProcFS
 from oomguard.psi import parse_pressure
 from oomguard.units import MIB, Pid, Seconds
 
-LIMIT, HOGS, HERS = 48 * MIB, 96 * MIB, 16 * MIB
+LIMIT = 64 * MIB
+LARGE, HELD, SMALL = 96 * MIB, 48 * MIB, 32 * MIB
 SYSCTL = Path("/proc/sys/kernel/task_delayacct")
 GROUPS = Path("/sys/fs/cgroup/memory")
 PRESSURE = Path("/proc/pressure/memory")
 PERIOD = Seconds(0.05)
 
-HOG = """
-import mmap, os, sys
-file = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, prot=mmap.PROT_READ)
-print(flush=True)
-while True:
-    for at in range(0, len(file), 4096):
-        file[at]
-"""
-DATABASE = """
+USER = """
 import mmap, os, sys, time
-size = int(sys.argv[2])
+size, pause = int(sys.argv[2]), float(sys.argv[3])
 if sys.argv[1]:
     pages = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), size, prot=mmap.PROT_READ)
-    pages.madvise(mmap.MADV_RANDOM)
 else:
     pages = mmap.mmap(-1, size)
     pages.write(bytes(size))
@@ -55,34 +47,34 @@ print(flush=True)
 while True:
     for at in range(0, size, 4096):
         pages[at]
-    time.sleep(0.05)
+    time.sleep(pause)
 """
+"""Uses so much memory, a file's or its own, over and over with a pause in between."""
 
 
 def main() -> None:
     """Measure, and print the table."""
     seconds = Seconds(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0)
-    out("| the database's memory | full stall (PSI) | the hog's delay | the worst of the others' |")
-    out("|---|---|---|---|")
+    out("| the hog | full stall (PSI) | the hog's delay | the database's |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, counted(), group() as procs:
-        hogs, hers = Path(folder) / "hogs", Path(folder) / "hers"
-        for path, size in ((hogs, HOGS), (hers, HERS)):
-            write(path, size)
-        for title, file in (("anonymous", ""), ("a file", str(hers))):
-            with ExitStack() as running:
-                hog = running.enter_context(started(procs, HOG, str(hogs)))
-                database = running.enter_context(started(procs, DATABASE, file, str(HERS)))
+        large, small = (written(Path(folder) / str(size), size) for size in (LARGE, SMALL))
+        for title, hogs, hers in (
+            ("stalls itself", (large, LARGE, 0), ("", SMALL, 0.1)),
+            ("stalls the database", ("", HELD, 0.1), (small, SMALL, 0.1)),
+        ):
+            with user(procs, hogs) as hog, user(procs, hers) as database:
                 full, own, worst = watched(hog, database, seconds)
                 out(f"| {title} | {full / seconds:.1%} | {own / seconds:.1%} | {worst / seconds:.1%} |")
 
 
-def write(path: Path, size: int) -> None:
-    """A file that nobody has in memory: who reads it first is charged with it."""
+def written(path: Path, size: int) -> str:
+    """The path of a file that nobody has in memory: who reads it first is charged with it."""
     with path.open("wb") as file:
         file.write(os.urandom(size))
         file.flush()
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return str(path)
 
 
 def watched(hog: Key, database: Key, seconds: Seconds) -> tuple[Seconds, Seconds, Seconds]:
@@ -126,10 +118,10 @@ def group() -> Iterator[Path]:
 
 
 @contextmanager
-def started(procs: Path, script: str, *arguments: str) -> Iterator[Key]:
-    """One of the two, in its group and at work."""
+def user(procs: Path, arguments: tuple[str, int, float]) -> Iterator[Key]:
+    """A `USER` of memory, in its group and at work."""
     enter = f"open({str(procs)!r}, 'w').write('0')\n"
-    words = (sys.executable, "-c", enter + script, *arguments)
+    words = (sys.executable, "-c", enter + USER, *map(str, arguments))
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603
         try:
             if process.stdout is None or not process.stdout.readline():

@@ -35,7 +35,7 @@ DESCRIPTORS = 65536
 """A pidfd for each member of a scope, and then some."""
 NOT_COUNTED = (
     "nobody counts the delays of processes, so where control groups tell no stall the whole host's counts; "
-    "put kernel.task_delayacct = 1 into /etc/sysctl.d: it counts for those who start after that"
+    "put delayacct on the kernel's command line"
 )
 FIRST_PASSED_ON = 3
 """Descriptor that systemd passes on (SD_LISTEN_FDS_START)."""

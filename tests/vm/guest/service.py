@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from tests.vm.guest import guard
 from tests.vm.guest.check import check
-from tests.vm.guest.guard import EXPORTER, GUARD, OOMGUARD, counter, events, journal, metrics, status
-from tests.vm.guest.host import Unit, run, until
-
-GUARD_SOCKET = Unit("oomguard.socket")
+from tests.vm.guest.guard import EXPORTER, GUARD, OOMGUARD, counter, journal, metrics, status
+from tests.vm.guest.host import run, until
 
 
 @check(limit=120)
@@ -64,32 +61,6 @@ def units_are_locked_up() -> None:
         exposure = re.search(r"exposure level for \S+: ([0-9.]+)", told)
         assert exposure, told
         assert float(exposure[1]) <= most, told
-
-
-@check(limit=60)
-def process_events_come_through_systemd() -> None:
-    """The guard's own network is empty, and the kernel tells them in the first one only."""
-    guard.CONFIG.write_text('sources.process_events = "on"\n')
-    degraded = counter("degraded")
-    run("systemctl", "restart", GUARD.name)
-    until(lambda: status()["state"]["pid"] == GUARD.pid, "a guard with process events")
-    assert counter("degraded") == degraded, events("degraded")
-    pid = GUARD.pid
-    assert _inodes(pid) & _connectors(), "it has no socket of the connector"
-    run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", GUARD.name)
-    guard.comes_back(pid)
-    until(lambda: status()["state"]["pid"] == GUARD.pid, "the next guard")
-    assert counter("degraded") == degraded, events("degraded")
-    assert _inodes(GUARD.pid) & _connectors(), "after a crash, it has none"
-
-
-@check(limit=60)
-def nobody_but_the_guard_starts_it_again() -> None:
-    run("systemctl", "stop", GUARD.name)
-    assert GUARD_SOCKET["ActiveState"] == "inactive", GUARD_SOCKET["ActiveState"]
-    guard.CONFIG.write_text("")
-    run("systemctl", "start", GUARD.name)
-    assert not _inodes(GUARD.pid) & _connectors(), "events are heard though they are not wanted here"
 
 
 @check()
@@ -170,18 +141,6 @@ def does_not_start_with_a_bad_configuration() -> None:
     assert "banana" in journal(GUARD)
     guard.CONFIG.write_text("")
     until(lambda: GUARD["ActiveState"] == "active", "a guard, once the file is right")
-
-
-def _inodes(pid: int) -> set[str]:
-    """Of the sockets that it has open."""
-    links = (os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
-    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
-
-
-def _connectors() -> set[str]:
-    """The inodes of the sockets of the connector, in the first network namespace."""
-    rows = [line.split() for line in Path("/proc/net/netlink").read_text().splitlines()[1:]]
-    return {row[-1] for row in rows if row[1] == "11"}
 
 
 def _pids() -> list[Path]:
