@@ -23,7 +23,7 @@ PARTS = 20
 MOST = 64
 """Groups that are watched at a time."""
 MOST_PROCESSES = 32
-"""And single processes: reading one takes 4 µs, twenty times a second."""
+"""And single processes: reading one takes some 10 µs, twenty times a second."""
 
 
 class Bystanders:
