@@ -7,11 +7,14 @@ database that waits for hers. Each control group has figures of its own (kernel/
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from heapq import nlargest
 
 from oomguard.cgroup import contains
+from oomguard.process import Key
 from oomguard.ranking import Judged, Ranking
 from oomguard.rules import Standing
+from oomguard.taskstats import Delays
 from oomguard.units import Seconds
 from oomguard.window import Window
 
@@ -19,6 +22,8 @@ PARTS = 20
 """Of the window: readings that come denser are kept no denser, as there may be many groups."""
 MOST = 64
 """Groups that are watched at a time."""
+MOST_PROCESSES = 32
+"""And single processes: reading one takes some 10 µs, twenty times a second."""
 
 
 class Bystanders:
@@ -51,9 +56,46 @@ class Bystanders:
         outside = (
             Seconds(totals.rise(float))
             for group, totals in self._groups.items()
-            if not contains(culprit, group) and not contains(group, culprit)
+            if not _is_related(culprit, group)
         )
         return max(outside, default=None)
+
+
+class Neighbours:
+    """What single processes waited for memory: the stall of those whom no group speaks for.
+
+    The share of the time that a process wanted to run and waited for memory instead: with one thread, just
+    how long it waited; where one of eight busy threads did, an eighth of that.
+    """
+
+    def __init__(self, window: Seconds) -> None:
+        self._window = window
+        self._processes: dict[Key, Window[Delays]] = {}
+
+    def restart(self) -> None:
+        """Forget what they waited so far."""
+        for delays in self._processes.values():
+            delays.restart()
+
+    def add(self, at: Seconds, delays: Mapping[Key, Delays]) -> None:
+        """Take one more reading of all that are watched in; who is not in it is not watched any more."""
+        processes = self._processes
+        for gone in processes.keys() - delays.keys():
+            del processes[gone]
+        for key, now in delays.items():
+            if key not in processes:
+                processes[key] = Window(self._window, Seconds(self._window / PARTS))
+            processes[key].add(at, now)
+
+    def worst(self) -> Seconds | None:
+        """The most that any of them waited within the window; None where nobody's is known."""
+        return max(map(self._waited, self._processes.values()), default=None)
+
+    def _waited(self, delays: Window[Delays]) -> Seconds:
+        waited = delays.rise(lambda now: now.waited)
+        wanted = delays.rise(lambda now: now.wanted)
+        elapsed = min(delays.last[0] - delays.first[0], self._window)
+        return Seconds(min(waited, elapsed * waited / wanted)) if wanted else Seconds(0.0)
 
 
 def culprit(ranking: Ranking) -> str | None:
@@ -69,6 +111,30 @@ def groups(ranking: Ranking) -> frozenset[str]:
             protected, held = worth.get(one.cgroup, (False, 0))
             worth[one.cgroup] = (protected or _is_protected(one), held + one.process.memory.rss)
     return frozenset(nlargest(MOST, worth, key=lambda group: (worth[group], group)))
+
+
+def neighbours(ranking: Ranking, told: AbstractSet[str]) -> tuple[Key, ...]:
+    """Whose delays to watch: of all but whoever would die next, those who are in no other group.
+
+    `told` are the groups whose stall is known. Who is protected comes first, then who holds most.
+    """
+    if not ranking.candidates:
+        return ()
+    victim = ranking.candidates[0].judged
+    own = [
+        one
+        for one in ranking.everybody
+        if one.process.memory is not None
+        and one.process.key != victim.process.key
+        and (one.cgroup not in told or _is_related(one.cgroup, victim.cgroup))
+    ]
+    worth = nlargest(MOST_PROCESSES, own, key=lambda one: (_is_protected(one), one.process.held))
+    return tuple(one.process.key for one in worth)
+
+
+def _is_related(group: str, other: str) -> bool:
+    """Whether they are the same group, or one lies in the other."""
+    return contains(group, other) or contains(other, group)
 
 
 def _is_protected(one: Judged) -> bool:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from heapq import nlargest
+from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from oomguard.badness import OOM_SCORE_ADJ_MIN
 from oomguard.errors import Gone
 from oomguard.ladder import GROWING, WORST
 from oomguard.process import Process
+from oomguard.procevents import NoEvents, ProcEvents
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
 from oomguard.registry import UNREADABLE, Dossier, Registry
@@ -27,6 +29,7 @@ from oomguard.units import Pid, Seconds
 
 T = TypeVar("T")
 
+NO_EVENTS = NoEvents()
 SLOW = frozenset((Field.USER, Field.CMDLINE))
 """Names that may take long to read."""
 SLICE = 64
@@ -41,7 +44,9 @@ SETTLING = 0.01
 WATCH_SHARE = 0.05
 """Of a CPU, for following everybody while armed."""
 LISTING_SHARE = 0.03
-"""Of a CPU, and of that: for listing /proc, which is all that finds newcomers."""
+"""Of a CPU, and of that: for listing /proc, to find newcomers that no event tells of."""
+MOST_HEARD = 1024
+"""Of those whom events told of, and who were not looked at yet; beyond, /proc is listed instead."""
 MOST_AT_ONCE = Seconds(0.02)
 """Following never takes longer than this within one poll."""
 NO_TURNS = Seconds(math.inf)
@@ -55,8 +60,18 @@ FRESH = Seconds(5.0)
 class Census:
     """The processes of the host with their verdicts."""
 
-    def __init__(self, procfs: ProcFS, rules: tuple[Rule, ...], resolver: Resolver | None) -> None:
+    def __init__(
+        self,
+        procfs: ProcFS,
+        rules: tuple[Rule, ...],
+        resolver: Resolver | None,
+        events: ProcEvents | NoEvents = NO_EVENTS,
+    ) -> None:
+        """`events` tell who comes, goes and changes, so that /proc need not be listed for it."""
         self._procfs = procfs
+        self._events = events
+        self._heard: dict[Pid, None] = {}
+        self._misses_some = True
         self._registry = Registry(procfs, rules, resolver)
         self._last_pid: Pid | None = None
         self._listed_at = Seconds(0.0)
@@ -88,10 +103,12 @@ class Census:
         `confirms` knows.
         """
         at = _uptime()
-        if self._may_have_newcomers(at):
+        self._hear()
+        if self._misses_some and self._may_have_newcomers(at):
             self._present()
-        for pid in self._overdue(at) + self._strangers():
+        for pid in self._overdue(at) + self._strangers() + list(self._heard):
             self._look(pid, at)
+        self._heard.clear()
         for pid in likely:
             self._read(pid, at)
         return self.known()
@@ -109,8 +126,14 @@ class Census:
         return verdict.standing is not Standing.NEVER and not verdict.unresolved
 
     def close(self) -> None:
-        """Let go of the threads that find slow names."""
+        """Let go of the threads that find slow names, and of the events."""
         self._registry.close()
+        self.relax()
+
+    def relax(self) -> None:
+        """Calm: nobody needs to be heard of before the next turn."""
+        self._events.ignore()
+        self._heard.clear()
 
     def refresh(self) -> None:
         """Look at the next few processes, newcomers at once and all others once it is time to."""
@@ -137,18 +160,36 @@ class Census:
             self._following.clear()
         self._credit = min(self._credit + (began - self._followed_at) * WATCH_SHARE, MOST_AT_ONCE)
         self._followed_at = began
-        if self._credit <= 0:
-            return
+        self._events.listen()
+        self._hear()
+        if self._credit > 0:
+            self._take_turns(began)
+        self._credit -= _uptime() - began
+
+    def _take_turns(self, began: Seconds) -> None:
         if not self._following:
             self._following = self._turns()
             self._turns_before, self._turns_began = self._turns_began, began
-        if began >= self._next_listing:
+        if began >= (self._next_listing if self._misses_some else self._listed_at + ROUND):
+            before = _uptime()
             self._present()
             self._following += self._strangers()[:SLICE]
-            self._next_listing = began + (_uptime() - began) / LISTING_SHARE
-        while self._following and _uptime() - began < self._credit:
-            self._look(self._following.pop(), began)
-        self._credit -= _uptime() - began
+            self._next_listing = began + (_uptime() - before) / LISTING_SHARE
+        # Not before it is looked at does anybody leave these: at the limit, whoever is left is looked at.
+        heard = list(islice(self._heard, SLICE))
+        while (heard or self._following) and _uptime() - began < self._credit:
+            pid = heard.pop() if heard else self._following.pop()
+            self._heard.pop(pid, None)
+            self._look(pid, began)
+
+    def _hear(self) -> None:
+        """Take in who has come, gone or changed, or that this cannot be told."""
+        news = self._events.drain()
+        self._heard.update(dict.fromkeys(news.pids))
+        if len(self._heard) > MOST_HEARD:
+            self._heard.clear()
+            self._misses_some = True
+        self._misses_some |= not news.complete
 
     def settle(self, patience: Seconds) -> None:
         """Judge everybody in full; wait for slow names, at most for `patience`. Not for the guard's loop."""
@@ -163,6 +204,7 @@ class Census:
     def _present(self) -> list[Pid]:
         """Everybody who is there now; of all others nothing is kept."""
         self._listed_at = _uptime()
+        self._misses_some = False
         # Before the listing: whoever comes meanwhile is looked for again.
         self._last_pid = self._procfs.last_pid()
         pids = self._procfs.pids()

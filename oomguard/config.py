@@ -17,6 +17,7 @@ from oomguard.hook import parse as parse_hook
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.table import Table, word
 from oomguard.units import (
@@ -63,6 +64,7 @@ class Config:
     grace: Seconds
     """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
     storm: Tolerance
+    sources: Sources
     rules: tuple[Rule, ...]
     hooks: tuple[Hook, ...]
     """For `oomguard hooks`; the guard runs none."""
@@ -86,6 +88,7 @@ DEFAULTS = Config(
     scope=Scope.FAMILY,
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
+    sources=Sources(process_events=Use.AUTO, delays=Use.AUTO),
     rules=(),
     hooks=(),
     record="/run/oomguard/record",
@@ -125,6 +128,7 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
         storm=_storm(settings, DEFAULTS.storm),
+        sources=_sources(settings, DEFAULTS.sources),
         rules=tuple(filter(None, rules)),
         hooks=tuple(filter(None, hooks)),
         record=settings.take("record.path", _absolute, DEFAULTS.record),
@@ -222,6 +226,13 @@ def _storm(table: Table, default: Tolerance) -> Tolerance:
     if not _SHORTEST_STORM <= storm.within <= _LONGEST_STORM:
         table.refuse(f"is {spell_duration(storm.within)}; it must be between 1s and 24h", "storm.within")
     return storm
+
+
+def _sources(table: Table, default: Sources) -> Sources:
+    return Sources(
+        process_events=table.take("sources.process_events", word(Use), default.process_events),
+        delays=table.take("sources.delays", word(Use), default.delays),
+    )
 
 
 def _absolute(text: str) -> str:

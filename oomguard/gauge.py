@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from oomguard.bystanders import Bystanders
+from oomguard.bystanders import Bystanders, Neighbours
 from oomguard.forecast import Backlog, Exhaustion, Slope
 from oomguard.meminfo import Memory, Overcommit
 from oomguard.pressure import Assessment, Figures, Level, Limit, Limits, Reason, Sample, StallOf
@@ -50,6 +50,7 @@ class Gauge:
         self._overcommit = overcommit
         self._window = StallWindow(limits.stall_window, page_size)
         self._bystanders = Bystanders(limits.stall_window)
+        self._neighbours = Neighbours(limits.stall_window)
         self._stalling = Slope()
         self._exhaustion = Exhaustion()
         self._backlog = Backlog()
@@ -59,6 +60,7 @@ class Gauge:
         """The stall's culprit has exited: what comes next is another's, and has less of the budget."""
         self._window.restart()
         self._bystanders.restart()
+        self._neighbours.restart()
         self._stalling.restart()
         self._full_budget_at = Seconds(at + self._limits.stall_window)
 
@@ -71,6 +73,7 @@ class Gauge:
         memory = sample.memory
         self._window.add(sample.at, memory, sample.pressure, sample.vmstat)
         self._bystanders.add(sample.at, sample.stalls)
+        self._neighbours.add(sample.at, sample.delays)
         self._exhaustion.add(sample.at, memory.available, memory.swap_free)
         self._backlog.add(sample.at, sample.vmstat.pswpout, sample.vmstat.writeback)
         figures = self._figures(sample)
@@ -120,9 +123,10 @@ class Gauge:
 
     def _stall(self) -> tuple[Seconds, StallOf]:
         if self._limits.stall_of is StallOf.BYSTANDERS and self.culprit is not None:
-            worst = self._bystanders.worst(self.culprit)
-            if worst is not None:
-                return worst, StallOf.BYSTANDERS
+            told = (self._bystanders.worst(self.culprit), self._neighbours.worst())
+            known = [worst for worst in told if worst is not None]
+            if known:
+                return max(known), StallOf.BYSTANDERS
         return self._window.full(), StallOf.ANYONE
 
     def _stall_distance(self, sample: Sample, figures: Figures, kill_takes: Seconds) -> float:

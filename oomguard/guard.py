@@ -16,6 +16,7 @@ from oomguard.census import Census, resolver_for
 from oomguard.companion import Companion
 from oomguard.config import Config
 from oomguard.counters import EPISODES, EVENTS_DROPPED, POLL_OVERRUNS, POLLS
+from oomguard.delays import NoDelays, TaskDelays
 from oomguard.dryrun import DryRun
 from oomguard.episode import Outcome
 from oomguard.errors import ConfigError, origin
@@ -29,14 +30,17 @@ from oomguard.event import (
     Mode,
 )
 from oomguard.gauge import Gauge, pause
+from oomguard.handover import Opened
 from oomguard.hunt import Hunt
 from oomguard.kill import Actor, Killer, Releaser
 from oomguard.phase import Headlines, Phases
 from oomguard.pressure import Assessment, Phase, Sample
+from oomguard.procevents import NoEvents, ProcEvents
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
 from oomguard.sampler import Sampler
 from oomguard.scout import Look, Scout
+from oomguard.sources import Source, wanted
 from oomguard.state import State, thresholds
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
@@ -61,14 +65,19 @@ class Guard:
         teller: Teller,
         wakeup: Wakeup,
         exporter: Companion | None,
+        opened: Opened,
     ) -> None:
-        """`load` gives another configuration, at each reload; raises `ConfigError`."""
+        """`load` gives another configuration, at each reload; raises `ConfigError`.
+
+        `opened` are the sources besides /proc that could be opened.
+        """
         self._load = load
         self._procfs = procfs
         self._writer = writer
         self._teller = teller
         self._wakeup = wakeup
         self._exporter = exporter
+        self._opened = opened
         self._machine = procfs.machine()
         self._releaser = Releaser()
         self._events: list[Event] = []
@@ -90,7 +99,10 @@ class Guard:
         self._config = config
         self._configured, self._config_ok = time.time(), True
         self._gauge = Gauge(config.limits, self._procfs.overcommit(), self._machine.page_size)
-        census = Census(self._procfs, config.rules, resolver_for(config.rules, self._procfs))
+        resolver = resolver_for(config.rules, self._procfs)
+        sources = wanted(config.sources, self._procfs.means())
+        census = Census(self._procfs, config.rules, resolver, self._proc_events(sources))
+        self._sampler.listen_to(self._delays(sources))
         self._scout = Scout(
             policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
         )
@@ -109,6 +121,14 @@ class Guard:
                 return Killer(self._procfs.kill_cgroup, census.confirms, self._releaser)
             case Mode.DRY_RUN:
                 return DryRun(self._procfs, self._machine.page_size)
+
+    def _proc_events(self, sources: frozenset[Source]) -> ProcEvents | NoEvents:
+        events = self._opened.events
+        return ProcEvents(events) if events and Source.PROCESS_EVENTS in sources else NoEvents()
+
+    def _delays(self, sources: frozenset[Source]) -> TaskDelays | NoDelays:
+        delays = self._opened.delays
+        return TaskDelays(delays) if delays and Source.DELAYS in sources else NoDelays()
 
     def _own(self) -> frozenset[Pid]:
         helpers = (self._teller.pid, None if self._exporter is None else self._exporter.pid)
@@ -140,6 +160,7 @@ class Guard:
         self._publish(sample, assessment)
 
     def _end(self) -> None:
+        self._scout.census.relax()
         self._writer.tell(LifecycleChanged(what=Lifecycle.STOPPING, text="told to"))
         self._teller.wake()
         if self._exporter is not None:
@@ -165,6 +186,8 @@ class Guard:
             self._rest(sample, assessment)
         self._note(before, sample, assessment)
         self._learn()
+        if self._phases.now is not Phase.CALM:
+            self._sampler.follow()
         self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
         self._publish(sample, assessment)
 
@@ -183,6 +206,7 @@ class Guard:
             self._learnt = look
             self._gauge.culprit = bystanders.culprit(look.ranking)
             self._sampler.watch(bystanders.groups(look.ranking))
+            self._sampler.watch_processes(bystanders.neighbours(look.ranking, self._sampler.groups))
 
     def _note(self, before: Phase, sample: Sample, assessment: Assessment) -> None:
         """What happened to the loop and to the host since the last poll, when the phase was `before`."""

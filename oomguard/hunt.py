@@ -120,6 +120,7 @@ class Hunt:
 
     def relax(self) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
+        self.scout.census.relax()
         self._disappointment = 0
         self._passed_over = frozenset()
 

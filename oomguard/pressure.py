@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from oomguard.meminfo import Memory
+from oomguard.process import Key
 from oomguard.psi import Pressure
+from oomguard.taskstats import Delays
 from oomguard.units import Amount, Bytes, Percent, Seconds
 from oomguard.vmstat import VmStat
 
@@ -79,6 +81,8 @@ class Sample:
     vmstat: VmStat
     stalls: Mapping[str, Seconds] = field(default_factory=dict)
     """The full stall of each control group that is watched, since it was made."""
+    delays: Mapping[Key, Delays] = field(default_factory=dict)
+    """What each process that is watched has waited for, as of the poll before; empty where nobody knows."""
     swap_cost: float = 0.0
     """What a byte of free swap takes of memory once it is used: 0 on a disk, up to 1 in compressed memory."""
 

@@ -23,6 +23,7 @@ from oomguard.meminfo import (
 )
 from oomguard.process import Key, Process, Stat, Statm
 from oomguard.psi import NO_PSI, Pressure, parse_pressure
+from oomguard.sources import Means
 from oomguard.swapspace import SwapArea, parse_swaps
 from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
 from oomguard.vmstat import VmStat, parse_vmstat
@@ -192,6 +193,14 @@ class ProcFS:
             uptime=self._uptime.read(),
             release=self._release.read(),
         )
+
+    def means(self) -> Means:
+        """What the host has for the sources besides /proc."""
+        try:
+            counts_delays = self._sysctl("kernel/task_delayacct") == 1
+        except OSError:  # before Linux 5.14
+            counts_delays = False
+        return Means(memory=self._memory.read().total, counts_delays=counts_delays)
 
     def overcommit(self) -> Overcommit:
         """How much the kernel promises."""

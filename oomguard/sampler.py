@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from oomguard import swapspace
+from oomguard.delays import UNKNOWN, NoDelays, TaskDelays
 from oomguard.meminfo import Memory
 from oomguard.pressure import Sample
+from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.units import Bytes, Seconds
@@ -22,6 +25,8 @@ class Sampler:
         self._page_size = procfs.machine().page_size
         self._groups = procfs.group_stalls()
         self._stalls: dict[str, Seconds] = {}
+        self._delays_source: TaskDelays | NoDelays = NoDelays()
+        self._delays = UNKNOWN
         self._pressure: Pressure | None = None
         self._vmstat = procfs.vmstat()
         self._swap_cost = self._cost_of_swap(procfs.memory())
@@ -30,6 +35,23 @@ class Sampler:
     def watch(self, groups: frozenset[str]) -> None:
         """Read the stalls of these control groups from now on, and no others."""
         self._groups.watch(groups)
+
+    @property
+    def groups(self) -> AbstractSet[str]:
+        """The control groups whose stalls are known."""
+        return self._stalls.keys()
+
+    def listen_to(self, source: TaskDelays | NoDelays) -> None:
+        """Where the delays of processes come from, from now on."""
+        self._delays_source, self._delays = source, UNKNOWN
+
+    def watch_processes(self, processes: Iterable[Key]) -> None:
+        """Follow the delays of these from now on, and of no others."""
+        self._delays_source.watch(processes)
+
+    def follow(self) -> None:
+        """Read the delays, for the samples to come: asking for them is no work for the kill path."""
+        self._delays = self._delays_source.read()
 
     def take(self, is_near: Callable[[Memory], bool]) -> Sample:
         """The host now; where available memory `is_near` its limit, what the CPUs keep counts as well."""
@@ -51,6 +73,7 @@ class Sampler:
             vmstat=self._vmstat,
             stalls=self._stalls,
             swap_cost=self._swap_cost,
+            delays=self._delays,
         )
 
     def _cost_of_swap(self, memory: Memory) -> float:

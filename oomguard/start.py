@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
 from oomguard import resident
 from oomguard.companion import Companion
 from oomguard.config import Address, Config, build, load, read
-from oomguard.documents import Document
 from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
+from oomguard.handover import NOTHING_OPENED, Legacy, Opened
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
+from oomguard.sources import Source, wanted
 from oomguard.teller import Teller
 from oomguard.trigger import Line, NoTrigger, open_trigger
 from oomguard.units import KIB, Bytes, Seconds
@@ -32,6 +33,12 @@ RESERVE = Bytes(128 * KIB)
 """Held for looks at more processes than there were at the start."""
 DESCRIPTORS = 65536
 """A pidfd for each member of a scope, and then some."""
+NOT_COUNTED = (
+    "nobody counts the delays of processes, so where control groups tell no stall the whole host's counts; "
+    "put delayacct on the kernel's command line"
+)
+FIRST_PASSED_ON = 3
+"""Descriptor that systemd passes on (SD_LISTEN_FDS_START)."""
 ALARM_STALL = Seconds(0.15)
 ALARM_WINDOW = Seconds(2.0)
 """A stall of this share wakes the loop from its longest pause."""
@@ -44,22 +51,21 @@ def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> No
     configured; for `metrics`, no exporter. Raises `ConfigError` first, while there is somebody to read it.
     """
     documents, problems = read(config)
-    build(documents, problems)
-    handed = _hand_over(documents)
-    arguments = (str(handed), config or "", str(mode or ""), str(metrics or ""))
+    legacy = Legacy(documents=documents, opened=_opened(build(documents, problems)))
+    arguments = (str(legacy.leave()), config or "", str(mode or ""), str(metrics or ""))
     packages = os.path.dirname(os.path.dirname(__file__))
     os.execv(sys.executable, (sys.executable, *LEAN, packages, *arguments))  # noqa: S606 - no shell is meant
 
 
-def main(handed: str, path: str, mode: str, metrics: str) -> None:
+def main(left: str, path: str, mode: str, metrics: str) -> None:
     """The guard's process from its first line; the arguments are those of `launch`, "" for None."""
     try:
-        _run(int(handed), path, mode, metrics)
+        _run(int(left), path, mode, metrics)
     except OomguardError as error:
         sys.exit(f"oomguard: {error}")
 
 
-def _run(handed: int, path: str, mode: str, metrics: str) -> None:
+def _run(left: int, path: str, mode: str, metrics: str) -> None:
     """Guard this host until told to stop."""
 
     def in_mode(config: Config) -> Config:
@@ -67,7 +73,8 @@ def _run(handed: int, path: str, mode: str, metrics: str) -> None:
 
     resident.shrink_stacks()
     procfs = ProcFS()
-    config = in_mode(build(_taken_over(handed), []))
+    legacy = Legacy.take(left)
+    config = in_mode(build(legacy.documents, []))
     writer, missing = _record(config.record)
     companion = Companion(metrics, writer.fd) if metrics else None
     wakeup = Wakeup()
@@ -79,24 +86,35 @@ def _run(handed: int, path: str, mode: str, metrics: str) -> None:
         Teller(writer.fd, writer.told),
         wakeup,
         companion,
+        legacy.opened,
     )
-    missing += _signals() + _alarm(wakeup) + _resident()
+    missing += legacy.opened.missing + _signals() + _alarm(wakeup) + _resident()
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)
     del ballast
 
 
-def _hand_over(documents: list[Document]) -> int:
-    """The documents, already parsed, behind a descriptor that outlives exec: the TOML parser need not."""
-    handed = os.memfd_create("oomguard-config", flags=0)
-    os.write(handed, json.dumps(documents).encode())
-    os.lseek(handed, 0, os.SEEK_SET)
-    return handed
+def _opened(config: Config) -> Opened:
+    """The sources that are wanted; of those that systemd passed on, none else stays open."""
+    passed_on = frozenset(passed_on_by_systemd(os.environ))
+    opened = NOTHING_OPENED
+    means = ProcFS().means()
+    if sources := wanted(config.sources, means):
+        from oomguard import netlink  # noqa: PLC0415 - heavy, and only for this process as it is until exec
+
+        opened = netlink.open_sources(sources, passed_on)
+    if Source.DELAYS in sources and not means.counts_delays:
+        opened = replace(opened, missing=(*opened.missing, NOT_COUNTED))
+    for fd in passed_on - opened.fds:
+        os.close(fd)
+    return opened
 
 
-def _taken_over(handed: int) -> list[Document]:
-    with os.fdopen(handed) as file:
-        return [(name, content) for name, content in json.load(file)]
+def passed_on_by_systemd(environ: Mapping[str, str]) -> range:
+    """The sockets that systemd opened for this process, by oomguard.socket (sd_listen_fds(3))."""
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return range(0)
+    return range(FIRST_PASSED_ON, FIRST_PASSED_ON + int(environ.get("LISTEN_FDS", "0")))
 
 
 def _record(path: str) -> tuple[Writer, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from oomguard.census import Census
 from oomguard.config import DEFAULTS
 from oomguard.episode import Sent
 from oomguard.event import Holding, Mode
+from oomguard.handover import NOTHING_OPENED
 from oomguard.kill import Delivery
 from oomguard.meminfo import Holdings, Memory, Overcommit
 from oomguard.plan import HoldReason, Kill
@@ -225,7 +226,7 @@ class TapedGuard(guard.Guard):
     def __init__(self, tape: Tape, host: TapedHost, writer: Writer) -> None:
         self._tape = tape
         turns = Turns(*(poll for _ in tape.steps))
-        super().__init__(DEFAULTS, lambda: DEFAULTS, host, writer, Silent(), turns, None)
+        super().__init__(DEFAULTS, lambda: DEFAULTS, host, writer, Silent(), turns, None, NOTHING_OPENED)
 
     def _actor(self, mode: Mode, census: Census) -> TapedKiller:
         return TapedKiller(self._tape)

@@ -17,12 +17,13 @@ LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields"}),
     "parsers": frozenset({
             "meminfo", "vmstat", "zoneinfo", "swapspace", "arcstats", "psi", "process", "cgroup", "mountinfo",
+            "taskstats",
         }),
     "decide": frozenset(
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge", "spell",
+            "bystanders", "gauge", "spell", "sources",
         }
     ),
     "words": frozenset(
@@ -31,13 +32,15 @@ LAYERS: dict[str, frozenset[str]] = {
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
-            "sampler",
+            "sampler", "procevents", "delays",
         }
     ),
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
     "config": frozenset({"table", "documents", "hook", "config"}),
-    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
+    "loop": frozenset(
+        {"scout", "hunt", "wakeup", "resident", "guard", "handover", "netlink", "start", "lean"}
+    ),
     "people": frozenset(
         {
             "tmpfs", "errand", "stopunit", "journal", "follower", "hooks", "metrics", "admission",
@@ -71,7 +74,7 @@ HOMES = {
     "yaml": {"webconfig"},
     "bcrypt": {"passwords"},
     "ssl": {"protection"},
-    "pyroute2": set(),
+    "pyroute2": {"netlink"},
     "psutil": set(),
     "argparse": {"cli"},
     "tomllib": {"documents"},

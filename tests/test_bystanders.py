@@ -3,10 +3,20 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from oomguard.bystanders import MOST, Bystanders, culprit, groups
+from oomguard.bystanders import (
+    MOST,
+    MOST_PROCESSES,
+    Bystanders,
+    Neighbours,
+    culprit,
+    groups,
+    neighbours,
+)
+from oomguard.process import Key
 from oomguard.ranking import Judged
 from oomguard.rules import Standing
-from oomguard.units import Seconds
+from oomguard.taskstats import Delays
+from oomguard.units import Pid, Seconds, Ticks
 from tests.builders import crowds, judged, process, ranked, verdict
 
 WINDOW = Seconds(10.0)
@@ -71,3 +81,85 @@ def test_groups_of_the_protected_and_of_the_big_come_first() -> None:
 @given(crowds())
 def test_the_order_of_processes_changes_nothing(everybody: tuple[Judged, ...]) -> None:
     assert groups(ranked(*everybody)) == groups(ranked(*reversed(everybody)))
+
+
+def key(pid: int) -> Key:
+    return Key(pid=Pid(pid), starttime=Ticks(0))
+
+
+def waiting(*readings: dict[int, tuple[float, float]]) -> Neighbours:
+    """One reading a second: what each process waited, and what it did besides."""
+    found = Neighbours(WINDOW)
+    for at, delays in enumerate(readings):
+        found.add(
+            Seconds(at),
+            {
+                key(pid): Delays(waited=Seconds(waited), wanted=Seconds(waited + other))
+                for pid, (waited, other) in delays.items()
+            },
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("waited", "other", "worst"),
+    [
+        pytest.param(0.25, 0.0, 0.25, id="and slept"),
+        pytest.param(0.25, 0.75, 0.25, id="and ran"),
+        pytest.param(0.0, 1.0, 0.0, id="never"),
+        pytest.param(0.0, 0.0, 0.0, id="slept all the time"),
+        pytest.param(1.0, 7.0, 0.125, id="one of eight threads"),
+        pytest.param(8.0, 0.0, 1.0, id="all of eight threads"),
+        pytest.param(4.0, 4.0, 0.5, id="four of eight threads"),
+    ],
+)
+def test_what_a_process_waited(waited: float, other: float, worst: float) -> None:
+    assert waiting({7: (5, 5)}, {7: (5 + waited, 5 + other)}).worst() == pytest.approx(worst)
+
+
+def test_the_worst_of_the_neighbours_counts() -> None:
+    found = waiting({7: (0, 0), 8: (0, 0)}, {7: (0.1, 0), 8: (0.3, 0)})
+    assert found.worst() == pytest.approx(0.3)
+    found.restart()
+    assert found.worst() == 0.0
+
+
+def test_without_neighbours_nothing_is_known() -> None:
+    assert waiting().worst() is None
+    assert waiting({}).worst() is None
+    assert waiting({7: (0, 0)}, {7: (1, 0)}, {}).worst() is None
+
+
+def test_what_was_waited_before_the_window_does_not_count() -> None:
+    readings = [{7: (min(at, 5.0), float(at))} for at in range(30)]
+    assert waiting(*readings).worst() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("told", "watched"),
+    [
+        pytest.param(set(), {10, 11, 12, 13}, id="no groups"),
+        pytest.param({"/db"}, {10, 11, 12}, id="one is spoken for"),
+        pytest.param({"/s", "/s/hog", "/s/hog/below", "/db"}, {10, 11, 12}, id="its own and those around it"),
+    ],
+)
+def test_neighbours_are_whom_no_group_speaks_for(told: set[str], watched: set[int]) -> None:
+    hog = judged(process(9, 900), cgroup="/s/hog")
+    others = zip((10, 11, 12, 13), ("/s/hog", "/s", "/s/hog/below", "/db"), strict=True)
+    found = neighbours(ranked(hog, *(judged(process(pid), cgroup=group) for pid, group in others)), told)
+    assert {each.pid for each in found} == watched
+
+
+def test_the_protected_and_the_big_are_watched_first() -> None:
+    small = [judged(process(100 + n, 1 + n)) for n in range(MOST_PROCESSES + 9)]
+    protected = judged(process(10, 1), verdict(Standing.LAST))
+    found = neighbours(ranked(protected, *small), set())
+    assert len(found) == MOST_PROCESSES
+    assert found[0].pid == 10
+    assert [each.pid for each in found[1:]] == [one.process.key.pid for one in reversed(small)][
+        1:MOST_PROCESSES
+    ]
+
+
+def test_nobody_is_a_neighbour_of_nobody() -> None:
+    assert neighbours(ranked(judged(process(10), verdict(Standing.NEVER))), set()) == ()

@@ -28,6 +28,7 @@ from oomguard.census import (
     resolver_for,
 )
 from oomguard.ladder import WORST
+from oomguard.procevents import NO_NEWS, News, NoEvents
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
 from oomguard.resolver import Names, Resolver
@@ -963,3 +964,143 @@ def test_this_very_process_is_at_home() -> None:
     """Also within a container, where init's namespace may not be read."""
     exe = os.path.realpath(sys.executable)
     assert standing(census_of(ProcFS(), rule(exe=exe)), os.getpid()) is NEVER
+
+
+class Told(NoEvents):
+    """Events that a test makes up; complete from the second news on, unless some are lost."""
+
+    def __init__(self) -> None:
+        self.listening = False
+        self._heard: list[Pid] = []
+        self._complete = False
+
+    def tell(self, *pids: int) -> None:
+        self._heard += map(Pid, pids)
+
+    def lose(self) -> None:
+        self._complete = False
+
+    def listen(self) -> None:
+        self.listening = True
+
+    def ignore(self) -> None:
+        self.listening = self._complete = False
+
+    def drain(self) -> News:
+        if not self.listening:
+            return NO_NEWS
+        news = News(pids=tuple(self._heard), complete=self._complete)
+        self._heard, self._complete = [], True
+        return news
+
+
+class Heard:
+    """A census that is armed, over the crowd, and hears of who changes."""
+
+    def __init__(self, procfs: ProcFS, clock: list[float], *rules: Rule) -> None:
+        self.events = Told()
+        self.census = Census(procfs, rules, resolver_for(rules, procfs), self.events)
+        self.census.take()
+        follow(self.census, clock, 1)
+
+
+def test_who_is_heard_of_is_known_without_a_listing(crowd: Path, clock: list[float]) -> None:
+    procfs = Counted(crowd)
+    heard = Heard(procfs, clock)
+    procfs.last, procfs.listings = Pid(501), 0
+    place(crowd, 99)
+    shutil.rmtree(crowd / f"proc/{CROWD[0]}")
+    heard.events.tell(99, CROWD[0])
+    assert sorted(heard.census.take_likely(())) == [99, *CROWD[1:]]
+    assert procfs.listings == 0
+    place(crowd, 98)
+    heard.events.tell(98, 97)
+    follow(heard.census, clock, 0.1)
+    assert sorted(heard.census.known()) == [98, 99, *CROWD[1:]]
+    assert procfs.listings == 0
+
+
+def test_who_runs_another_program_is_judged_anew_at_the_limit(crowd: Path, clock: list[float]) -> None:
+    """Though it was looked at a moment ago, and is not likely to matter."""
+    heard = Heard(WatchedProcFS(crowd), clock, rule(exe="/bin/x"))
+    pid = Pid(CROWD[0])
+    for exe, code, expected in (("/bin/x", 1, NEVER), ("/bin/y", 2, ORDINARY)):
+        place(crowd, pid, exe=exe, code=code)
+        heard.events.tell(pid)
+        assert heard.census.take_likely(())[pid].verdict.standing is expected
+
+
+def test_what_was_lost_is_found_by_a_listing(crowd: Path, clock: list[float]) -> None:
+    procfs = Counted(crowd)
+    heard = Heard(procfs, clock)
+    procfs.last, procfs.listings = Pid(501), 0
+    place(crowd, 99)
+    heard.events.lose()
+    assert Pid(99) in heard.census.take_likely(())
+    assert procfs.listings == 1
+    heard.census.take_likely(())
+    assert procfs.listings == 1
+
+
+def test_a_storm_of_events_is_found_by_a_listing(crowd: Path, clock: list[float]) -> None:
+    procfs = Counted(crowd)
+    heard = Heard(procfs, clock)
+    procfs.last, procfs.listings = Pid(501), 0
+    place(crowd, 99)
+    heard.events.tell(99, *range(10_000, 10_000 + module.MOST_HEARD))
+    assert Pid(99) in heard.census.take_likely(())
+    assert procfs.listings == 1
+
+
+def test_who_was_heard_of_and_not_looked_at_yet_is_looked_at_at_the_limit(
+    crowd: Path, clock: list[float]
+) -> None:
+    procfs = Slow(crowd, clock, 0, 0.01)
+    heard = Heard(procfs, clock)
+    swarm = range(5000, 5000 + 2 * SLICE)
+    for pid in swarm:
+        place(crowd, pid)
+    heard.events.tell(*swarm)
+    follow(heard.census, clock, 0.5)
+    assert not heard.census.known().keys() >= set(swarm)
+    assert heard.census.take_likely(()).keys() >= set(swarm)
+    procfs.looks.clear()
+    heard.census.take_likely(())
+    assert set(procfs.looks) <= set(CROWD)
+
+
+def test_a_storm_of_events_does_not_keep_all_others_from_their_turns(crowd: Path, clock: list[float]) -> None:
+    procfs = Slow(crowd, clock, 0, 0.00001)
+    heard = Heard(procfs, clock)
+    procfs.looks.clear()
+    for first in range(10_000, 30_000, 500):
+        heard.events.tell(*range(first, first + 500))
+        follow(heard.census, clock, 0.1)
+    assert set(procfs.looks) >= set(CROWD)
+
+
+def test_while_all_is_heard_of_a_listing_is_rare(crowd: Path, clock: list[float]) -> None:
+    """Not never: who is heard to have ended may be there still, and end up unheard of."""
+    procfs = Counted(crowd)
+    heard = Heard(procfs, clock)
+    procfs.listings = 0
+    follow(heard.census, clock, 2 * ROUND + 1)
+    assert procfs.listings == 2
+
+
+def test_nobody_is_listened_to_before_it_is_armed_nor_in_calm(crowd: Path, clock: list[float]) -> None:
+    procfs, events = Counted(crowd), Told()
+    census = Census(procfs, (), None, events)
+    for look in (census.refresh, lambda: census.take_likely(()), census.relax):
+        look()
+        assert not events.listening
+    census.follow()
+    assert events.listening
+    place(crowd, 99)
+    census.relax()
+    assert not events.listening
+    procfs.last = Pid(501)
+    assert Pid(99) in census.take_likely(())
+    census.follow()
+    census.close()
+    assert not events.listening

@@ -16,6 +16,7 @@ from oomguard.hook import Hook, Occasion
 from oomguard.meminfo import Memory
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.units import MIB, Amount, Bytes, Percent, parse_duration
 
@@ -219,6 +220,7 @@ def configs(draw: st.DrawFn) -> Config:
             within=parse_duration(f"{draw(st.floats(1, 86400)):.9f}s"),
             action=draw(st.sampled_from(Response)),
         ),
+        sources=Sources(process_events=draw(st.sampled_from(Use)), delays=draw(st.sampled_from(Use))),
         rules=draw(rules()),
         hooks=draw(hooks()),
         record="/" + draw(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),

@@ -21,6 +21,7 @@ from oomguard.errors import ConfigErrors
 from oomguard.event import Mode
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Scope
+from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.units import MIB, Bytes, Percent, Seconds
 
@@ -42,6 +43,8 @@ victim.grace = "3s"
 storm.kills = 5
 storm.within = "1h"
 storm.action = "stop-unit"
+sources.process_events = "on"
+sources.delays = "off"
 record.path = "/run/x/y"
 metrics.listen = "[::1]:80"
 """
@@ -99,6 +102,7 @@ def test_every_key_is_read(main: Path) -> None:
         scope=Scope.UNIT,
         grace=Seconds(3.0),
         storm=Tolerance(kills=5, within=Seconds(3600.0), action=Response.STOP_UNIT),
+        sources=Sources(process_events=Use.ON, delays=Use.OFF),
         rules=(),
         hooks=(),
         record="/run/x/y",

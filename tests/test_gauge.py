@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from oomguard.gauge import ARMED_PAUSE, LAST_STRAW, LONGEST_PAUSE, SECOND_STALL, Gauge, pause
 from oomguard.meminfo import Memory, Overcommit
 from oomguard.pressure import Assessment, Level, Limit, Limits, Reason, Sample, StallOf
+from oomguard.process import Key
 from oomguard.psi import Pressure
-from oomguard.units import Amount, Percent, Seconds
+from oomguard.taskstats import Delays
+from oomguard.units import Amount, Percent, Pid, Seconds, Ticks
 from tests.builders import (
     HEURISTIC,
     LIMITS,
@@ -290,6 +292,39 @@ def test_whose_stall(
     low = memory(100)
     gauge.read(sample(100, low, psi(7), stalls=dict.fromkeys(after, 0.0)), AT_ONCE)
     found = gauge.read(sample(104, low, psi(10), stalls=after), AT_ONCE)
+    assert found.figures.stall == pytest.approx(stall)
+    assert found.figures.stall_of is whose
+    assert (STALL in found.reasons) == (stall >= 2)
+
+
+@pytest.mark.parametrize(
+    ("limits", "groups", "waited", "stall", "whose"),
+    [
+        pytest.param(OF_BYSTANDERS, {}, 0.0, 0.0, StallOf.BYSTANDERS, id="a hog stalls itself"),
+        pytest.param(OF_BYSTANDERS, {}, 2.5, 2.5, StallOf.BYSTANDERS, id="a hog stalls the database"),
+        pytest.param(OF_BYSTANDERS, {}, None, 3.0, StallOf.ANYONE, id="not known"),
+        pytest.param(
+            OF_BYSTANDERS, {"/db": 0.5}, 0.1, 0.5, StallOf.BYSTANDERS, id="more outside of its group"
+        ),
+        pytest.param(OF_BYSTANDERS, {"/db": 0.5}, 2.5, 2.5, StallOf.BYSTANDERS, id="more within its group"),
+        pytest.param(LIMITS, {}, 0.0, 3.0, StallOf.ANYONE, id="anyone's"),
+    ],
+)
+def test_whose_stall_by_delays(
+    limits: Limits, groups: dict[str, float], waited: float | None, stall: float, whose: StallOf
+) -> None:
+    """The host as a whole stalls for 3 s all the same."""
+    gauge = Gauge(limits, HEURISTIC, PAGE)
+    gauge.culprit = "/hog"
+    low = memory(100)
+    for at, share in ((100, 0.0), (104, 1.0)):
+        stalls = {group: share * total for group, total in groups.items()}
+        now = sample(at, low, psi(7 + 3 * share), stalls=stalls)
+        if waited is not None:
+            key = Key(pid=Pid(7), starttime=Ticks(0))
+            delays = Delays(waited=Seconds(share * waited), wanted=Seconds(share * waited))
+            now = replace(now, delays={key: delays})
+        found = gauge.read(now, AT_ONCE)
     assert found.figures.stall == pytest.approx(stall)
     assert found.figures.stall_of is whose
     assert (STALL in found.reasons) == (stall >= 2)

@@ -28,6 +28,7 @@ from oomguard.event import (
 )
 from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
+from oomguard.handover import NOTHING_OPENED
 from oomguard.meminfo import Holdings, Memory
 from oomguard.pressure import Limit, Phase, StallOf
 from oomguard.procfs import ProcFS
@@ -203,7 +204,7 @@ def run(
     missing: tuple[str, ...] = (),
 ) -> Turns:
     wakeup = Turns(*turns)
-    Guard(config, load, host, writer, Silent(), wakeup, None).run(missing)
+    Guard(config, load, host, writer, Silent(), wakeup, None, NOTHING_OPENED).run(missing)
     return wakeup
 
 

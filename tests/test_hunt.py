@@ -40,6 +40,7 @@ class Village(Census):
         self.looks = 0
         self.likely: set[Pid] = set()
         self.followed = 0
+        self.is_listening = False
 
     def known(self) -> dict[Pid, Judged]:
         return {one.process.key.pid: one for one in self.everybody}
@@ -51,6 +52,10 @@ class Village(Census):
 
     def follow(self) -> None:
         self.followed += 1
+        self.is_listening = True
+
+    def relax(self) -> None:
+        self.is_listening = False
 
 
 class Hand:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from oomguard.delays import UNKNOWN, NoDelays
 from oomguard.meminfo import Memory
+from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.sampler import Sampler
-from oomguard.units import Bytes, Seconds
+from oomguard.taskstats import Delays
+from oomguard.units import Bytes, Pid, Seconds, Ticks
 from tests.builders import mib
 
 RECORDED = Path(__file__).parent / "fixtures/linux-6.18"
@@ -117,3 +120,34 @@ def test_without_psi_it_is_read_each_time(host: Path, procfs: ProcFS) -> None:
 def test_time_goes_on(procfs: ProcFS) -> None:
     sampler = Sampler(procfs)
     assert sampler.take(far).at <= sampler.take(far).at
+
+
+class Waits(NoDelays):
+    """Whoever is watched has waited one second more at each reading."""
+
+    def __init__(self) -> None:
+        self.read_times = 0
+        self._processes: tuple[Key, ...] = ()
+
+    def watch(self, processes: Iterable[Key]) -> None:
+        self._processes = tuple(processes)
+
+    def read(self) -> Mapping[Key, Delays]:
+        self.read_times += 1
+        waited = Seconds(self.read_times)
+        return {key: Delays(waited=waited, wanted=waited) for key in self._processes}
+
+
+def test_delays_are_read_between_the_samples(procfs: ProcFS) -> None:
+    """A sample may be that of the kill path."""
+    sampler, source, one = Sampler(procfs), Waits(), Key(pid=Pid(7), starttime=Ticks(1))
+    assert sampler.take(far).delays == UNKNOWN
+    sampler.listen_to(source)
+    sampler.watch_processes([one])
+    assert sampler.take(far).delays == UNKNOWN
+    assert source.read_times == 0
+    sampler.follow()
+    for _ in range(2):
+        assert sampler.take(far).delays == {one: Delays(waited=Seconds(1), wanted=Seconds(1))}
+    sampler.listen_to(NoDelays())
+    assert sampler.take(far).delays == UNKNOWN

@@ -17,6 +17,7 @@ from tests.vm.machine import Machine, Outcome, Swap, run
 BOOT = 180
 """How long a machine may take until its checks begin, in seconds."""
 
+FIRST_VERSION = ("systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=1")
 MACHINES = {
     "machine": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "service": Machine(),
@@ -28,9 +29,8 @@ MACHINES = {
     "small": Machine(mib=512),
     "zram": Machine(),
     "nopsi": Machine(cmdline=("psi=0",)),
-    "cgroup1": Machine(
-        cmdline=("systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=1")
-    ),
+    "cgroup1": Machine(cmdline=FIRST_VERSION),
+    "sources": Machine(cmdline=(*FIRST_VERSION, "delayacct")),
 }
 FEW = frozenset(("service", "kills", "small", "nopsi"))
 """Made by default. The others take longer: they are made where `vm` is asked for."""
