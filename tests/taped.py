@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import pytest
@@ -164,7 +165,12 @@ class TapedHost(ProcFS):
 
 class TapedSampler(Sampler):
     def __init__(self, procfs: TapedHost) -> None:
+        super().__init__(procfs)
         self._tape = procfs.tape
+
+    @property
+    def groups(self) -> AbstractSet[str]:
+        return self._tape.now.sample.stalls.keys()
 
     def watch(self, groups: frozenset[str]) -> None:
         pass
@@ -182,6 +188,9 @@ class TapedCensus(Census):
 
     def take_likely(self, likely: Iterable[Pid]) -> dict[Pid, Judged]:
         return self._tape.now.everybody
+
+    def relax(self) -> None:
+        pass
 
     def refresh(self) -> None:
         pass

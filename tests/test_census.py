@@ -1070,7 +1070,7 @@ def test_who_was_heard_of_and_not_looked_at_yet_is_looked_at_at_the_limit(
 
 
 def test_a_storm_of_events_does_not_keep_all_others_from_their_turns(crowd: Path, clock: list[float]) -> None:
-    procfs = Slow(crowd, clock, 0, 0.00001)
+    procfs = Slow(crowd, clock, 0, 0.00005)
     heard = Heard(procfs, clock)
     procfs.looks.clear()
     for first in range(10_000, 30_000, 500):

@@ -328,6 +328,8 @@ def test_whose_stall_by_delays(
     assert found.figures.stall == pytest.approx(stall)
     assert found.figures.stall_of is whose
     assert (STALL in found.reasons) == (stall >= 2)
+    gauge.restart(now.at)
+    assert gauge.read(replace(now, at=Seconds(now.at + 0.1)), AT_ONCE).figures.stall == pytest.approx(0)
 
 
 @pytest.mark.parametrize(

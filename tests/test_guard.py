@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +19,7 @@ from oomguard.cgroup import Membership
 from oomguard.cgroupfs import GroupStalls
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import EPISODES, POLLS
+from oomguard.delays import Accounting, NoDelays
 from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
@@ -28,14 +32,18 @@ from oomguard.event import (
 )
 from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
-from oomguard.handover import NOTHING_OPENED
+from oomguard.handover import NOTHING_OPENED, Opened
 from oomguard.meminfo import Holdings, Memory
 from oomguard.pressure import Limit, Phase, StallOf
+from oomguard.process import Key
+from oomguard.procevents import Subscription
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.record import Reader, Writer
 from oomguard.rules import Effect, Field, Rule, pattern
+from oomguard.sources import Sources, Use
 from oomguard.state import State
+from oomguard.taskstats import Delays
 from oomguard.teller import Teller
 from oomguard.units import Bytes, Percent, Pid, Seconds
 from oomguard.wakeup import Wakeup
@@ -202,9 +210,10 @@ def run(
     config: Config = QUIET,
     load: Callable[[], Config] = lambda: QUIET,
     missing: tuple[str, ...] = (),
+    opened: Opened = NOTHING_OPENED,
 ) -> Turns:
     wakeup = Turns(*turns)
-    Guard(config, load, host, writer, Silent(), wakeup, None, NOTHING_OPENED).run(missing)
+    Guard(config, load, host, writer, Silent(), wakeup, None, opened).run(missing)
     return wakeup
 
 
@@ -345,3 +354,62 @@ def test_a_reload_during_an_episode_waits_for_its_end_and_loses_nothing(writer: 
         Lifecycle.RELOADED,
         Lifecycle.STOPPING,
     ]
+
+
+NONE = Sources(process_events=Use.OFF, delays=Use.OFF)
+ARMED = replace(
+    QUIET,
+    limits=replace(QUIET.limits, available=Limit(term=Percent(60), kill=Percent(0))),
+    sources=Sources(process_events=Use.ON, delays=Use.ON),
+)
+"""One by which the guard is armed where all of memory is available, and nobody dies."""
+
+
+class Waits(NoDelays):
+    """Notes what is asked of it."""
+
+    watched: ClassVar[list[Key]] = []
+    read_times = 0
+
+    def __init__(self, _accounting: Accounting) -> None:
+        pass
+
+    def watch(self, processes: Iterable[Key]) -> None:
+        self.watched[:] = processes
+
+    def read(self) -> Mapping[Key, Delays]:
+        Waits.read_times += 1
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("config", "orders", "follows"),
+    [(ARMED, [b"listen", b"ignore"], True), (replace(ARMED, sources=NONE), [], False)],
+)
+def test_sources_are_used_while_armed_and_let_go_of_at_the_end(
+    writer: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+    config: Config,
+    orders: list[bytes],
+    follows: bool,
+) -> None:
+    monkeypatch.setattr("oomguard.guard.TaskDelays", Waits)
+    monkeypatch.setattr(Waits, "read_times", 0)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    opened = Opened(
+        events=Subscription(fd=theirs.fileno(), listen=b"listen", ignore=b"ignore"),
+        delays=Accounting(fd=theirs.fileno(), order=b""),
+        missing=(),
+    )
+    run(writer, Host(), poll, poll, config=config, opened=opened)
+    given = []
+    with suppress(BlockingIOError):
+        while True:
+            given.append(ours.recv(64))
+    assert given == orders
+    assert bool(Waits.read_times) is follows
+    assert bool(Waits.watched) is follows
+    Waits.watched.clear()
+    ours.close()
+    theirs.close()

@@ -228,7 +228,9 @@ def test_whoever_was_passed_over_is_tried_again_once_memory_was_well() -> None:
     scene.act(100)
     scene.act(101)
     assert scene.hand.sent == [(20, Sent.TERM)]
+    scene.village.is_listening = True
     scene.hunt.relax()
+    assert not scene.village.is_listening
     scene.act(201)
     assert scene.hand.sent == [(20, Sent.TERM)] * 2
 
