@@ -17,7 +17,7 @@ comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))
 
-.PHONY: audit test lint types unit vm coverage wheel clean
+.PHONY: audit test lint types unit vm coverage docs wheel clean
 
 audit: $(VENV)/installed
 	$(BIN)/oomguard run --dry-run --metrics $(METRICS)
@@ -44,6 +44,10 @@ coverage: $(VENV)/ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 	$(BIN)/coverage report --show-missing --include=$(DECIDING_FILES) --fail-under=100
+
+# The pages of docs/ that are made from the code.
+docs: $(VENV)/ready
+	$(BIN)/python -m bench.metrics_doc > docs/metrics.md
 
 wheel: $(VENV)/ready
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -54,7 +54,15 @@ def _parser() -> argparse.ArgumentParser:
         commands, "exporter", _exporter, "serve what the guard recorded as Prometheus metrics"
     )
     exporter.add_argument("--listen", type=_address, metavar="ADDR:PORT", help="instead of [metrics] listen")
-    exporter.add_argument("--textfile", type=Path, metavar="F", help="write the metrics to F once, and end")
+    exporter.add_argument(
+        "--web-config", metavar="F", help="TLS, users and headers, in the format of Prometheus's own tools"
+    )
+    once = exporter.add_mutually_exclusive_group()
+    once.add_argument("--textfile", type=Path, metavar="F", help="write the metrics to F once, and end")
+    once.add_argument("--push", metavar="URL", help="push the metrics to a Pushgateway once, and end")
+    exporter.add_argument(
+        "--push-login", metavar="F", help="a file that holds user:password for the Pushgateway"
+    )
     exporter.add_argument("--record-fd", type=int, help=argparse.SUPPRESS)
 
     check = _command(
@@ -97,21 +105,30 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _exporter(options: argparse.Namespace) -> int:
-    from oomguard import exporter
     from oomguard.record import Reader
 
-    if options.record_fd is not None:
-        exporter.serve_for_parent(lambda: Reader.from_fd(os.dup(options.record_fd)), options.listen, parent=0)
-        return 0
     kept_at = record_path(options.config)
 
     def record() -> Reader:
         return Reader.open(kept_at)
 
-    if options.textfile is not None:
-        exporter.write_textfile(record, options.textfile)
+    if options.record_fd is not None:
+        from oomguard import exporter
+
+        exporter.serve_for_parent(lambda: Reader.from_fd(os.dup(options.record_fd)), options.listen, parent=0)
+    elif options.textfile is not None:
+        from oomguard import collector
+
+        collector.write_textfile(record, options.textfile)
+    elif options.push is not None:
+        from oomguard import collector, gateway
+
+        login = None if options.push_login is None else gateway.read_login(options.push_login)
+        gateway.push(collector.Exporting(record).exposition(""), options.push, os.uname().nodename, login)
     else:
-        exporter.serve(record, options.listen or listen_address(options.config))
+        from oomguard import exporter
+
+        exporter.serve(record, options.listen or listen_address(options.config), options.web_config)
     return 0
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from oomguard.counters import FAMILIES, Counter
-from oomguard.event import Mode
-from oomguard.pressure import Level, Phase, Reason, Sample
+from oomguard.event import Killing, Mode
+from oomguard.pressure import Level, Phase, Reason, Sample, StallOf
 from oomguard.state import State
+
+_LABELS: Mapping[type[StrEnum], str] = {Reason: "reason", StallOf: "of"}
+"""What a label is called where it is not as its metric."""
 
 
 class Kind(StrEnum):
@@ -35,6 +39,15 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """A kill, real or of a dry run, and when it was told."""
+
+    wall: float
+    """Seconds since the epoch."""
+    told: Killing
+
+
 def gauge(name: str, text: str, value: float) -> Metric:
     """A metric of one value that goes up and down."""
     return Metric(Kind.GAUGE, name, text, (((), value),))
@@ -44,18 +57,20 @@ def of_guard(state: State) -> Iterator[Metric]:
     """What the guard is and what it does."""
     yield gauge("start_time_seconds", "When the guard started, since the epoch.", state.started)
     yield _one_of(
-        "mode", "Whether the guard kills or only says whom it would have killed.", Mode, (state.mode,)
+        "mode", "1 for whether the guard kills or only says whom it would have killed.", Mode, (state.mode,)
     )
-    yield _one_of("phase", "Where the guard's loop is.", Phase, (state.phase,))
-    yield _one_of("level", "How bad the memory situation is.", Level, (state.level,))
-    yield _one_of("limit_crossed", "Which limits are crossed, by reason.", Reason, state.reasons)
+    yield _one_of("phase", "1 for where the guard's loop is.", Phase, (state.phase,))
+    yield _one_of("level", "1 for how bad the memory situation is.", Level, (state.level,))
+    yield _one_of("limit_crossed", "1 for each limit that is crossed, by reason.", Reason, state.reasons)
     yield gauge(
         "last_poll_timestamp_seconds", "When memory was last looked at, since the epoch.", state.polled
     )
     yield gauge("last_poll_duration_seconds", "How long the last look at memory took.", state.poll_took)
     yield gauge("poll_pause_seconds", "The longest time to the next look at memory.", state.pause)
     yield gauge(
-        "config_last_reload_successful", "Whether the last configuration was accepted.", state.config_ok
+        "config_last_reload_successful",
+        "0: the last configuration was refused, and an older one is in force.",
+        state.config_ok,
     )
     yield gauge(
         "config_last_reload_success_timestamp_seconds",
@@ -83,7 +98,7 @@ def of_memory(state: State) -> Iterator[Metric]:
     yield Metric(
         Kind.GAUGE,
         "limit_bytes",
-        "Where the guard acts: below it, for committed memory above it. 0: no limit.",
+        "Where the guard acts: below it, for committed memory above it. 0: there is no limit.",
         (
             (("available", "term"), limits.available_term),
             (("available", "kill"), limits.available_kill),
@@ -94,9 +109,27 @@ def of_memory(state: State) -> Iterator[Metric]:
         ("limit", "action"),
     )
     yield gauge("stall_seconds", "The stall within the window that counts against the budget.", figures.stall)
-    yield gauge("stall_budget_seconds", "How much stall a window may hold.", figures.stall_budget)
+    yield _one_of("stall_of", "1 for whose stall that is.", StallOf, (figures.stall_of,))
+    yield gauge(
+        "stall_budget_seconds",
+        "How much stall the window may hold: less than configured while it holds an earlier one.",
+        figures.stall_budget,
+    )
+    yield gauge(
+        "stall_budget_left_seconds",
+        "What is left of the stall budget.",
+        max(0.0, figures.stall_budget - figures.stall),
+    )
     yield gauge("stall_window_seconds", "The window of the stall budget.", limits.stall_window)
-    yield gauge("pressure_readable", "Whether the kernel accounts for memory pressure.", state.psi)
+    yield gauge(
+        "memory_exhausted_in_seconds",
+        "When memory and swap will have run out at their present pace. +Inf: they do not fall.",
+        inf if figures.exhausted_in is None else figures.exhausted_in,
+    )
+    yield gauge(
+        "swap_backlog_seconds", "How long the disk has yet to write what was swapped out.", figures.backlog
+    )
+    yield gauge("pressure_readable", "0: this kernel does not account for memory pressure.", state.psi)
 
 
 def of_sample(sample: Sample) -> Iterator[Metric]:
@@ -105,9 +138,15 @@ def of_sample(sample: Sample) -> Iterator[Metric]:
     yield gauge("swap_total_bytes", "Swap of the host.", sample.memory.swap_total)
     if sample.pressure is not None:
         waiting, stalled = sample.pressure.some, sample.pressure.full
-        yield _total("pressure_memory_waiting_seconds", "Time in which some task waited for memory.", waiting)
         yield _total(
-            "pressure_memory_stalled_seconds", "Time in which no task could run for memory.", stalled
+            "pressure_memory_waiting_seconds",
+            "Time in which some task waited for memory, as in node_exporter. Absent without PSI.",
+            waiting,
+        )
+        yield _total(
+            "pressure_memory_stalled_seconds",
+            "Time in which no task could run for want of memory, as in node_exporter. Absent without PSI.",
+            stalled,
         )
 
 
@@ -120,10 +159,34 @@ def of_counters(counted: Mapping[Counter, int]) -> Iterator[Metric]:
         )
 
 
+def of_last_kills(kills: Mapping[Mode, Kill]) -> Iterator[Metric]:
+    """The last kill of each mode."""
+    yield Metric(
+        Kind.GAUGE,
+        "last_kill_timestamp_seconds",
+        "When a victim was last signalled, since the epoch. 0: never, as far as the record goes back.",
+        tuple(((mode.value,), kills[mode].wall if mode in kills else 0.0) for mode in Mode),
+        ("mode",),
+    )
+    yield Metric(
+        Kind.GAUGE,
+        "last_victim_info",
+        "1 for why and how the last victim was signalled, and the rules that matched it. "
+        "Absent before the first.",
+        tuple((_circumstances(kill.told), 1.0) for kill in kills.values()),
+        ("mode", "reason", "level", "signal", "policy", "scope", "rules"),
+    )
+
+
+def _circumstances(told: Killing) -> tuple[str, ...]:
+    words = (told.mode, told.reasons[0], told.level, told.sent, told.policy, told.scope)
+    return (*words, ",".join(told.victim.rules))
+
+
 def _total(name: str, text: str, value: float) -> Metric:
     return Metric(Kind.COUNTER, name, text, (((), value),))
 
 
 def _one_of(name: str, text: str, words: type[StrEnum], present: tuple[StrEnum, ...]) -> Metric:
     values = tuple(((word.value,), float(word in present)) for word in words)
-    return Metric(Kind.GAUGE, name, text, values, ("reason" if words is Reason else name,))
+    return Metric(Kind.GAUGE, name, text, values, (_LABELS.get(words, name),))

@@ -180,6 +180,11 @@ class Reader:
         boot_id: bytes = HEADER.unpack(self._read(0, HEADER.size))[-1]
         return boot_id
 
+    @property
+    def told(self) -> int:
+        """The sequence number of the newest event; 0 where there is none."""
+        return self._cells()[EVENTS.head]
+
     def counters(self) -> dict[Counter, int]:
         """Every counter, in the order of `counters.FAMILIES`."""
         return tallied(self._cells()[HEADS:])

@@ -35,7 +35,11 @@ LAYERS: dict[str, frozenset[str]] = {
     "config": frozenset({"table", "documents", "config"}),
     "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
     "people": frozenset(
-        {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
+        {
+            "tmpfs", "stopunit", "journal", "metrics", "admission", "passwords", "webconfig", "protection",
+            "pages", "collector", "listening", "webserver", "gateway", "exporter", "rank", "listing",
+            "status", "check",
+        }
     ),
     "front": frozenset({"cli", "__main__", "__init__"}),
 }  # fmt: skip
@@ -58,14 +62,18 @@ NEVER_FOR = {
 
 HOMES = {
     "systemd": {"journal"},
-    "prometheus_client": {"exporter"},
+    "prometheus_client": {"collector"},
+    "tornado": {"webserver"},
+    "yaml": {"webconfig"},
+    "bcrypt": {"passwords"},
+    "ssl": {"protection"},
     "pyroute2": set(),
     "psutil": set(),
     "argparse": {"cli"},
     "tomllib": {"documents"},
     "ctypes": {"kill", "resident"},
     "subprocess": set(),
-    "logging": set(),
+    "logging": {"webserver"},
 }
 """Each outside package, and what is heavy or touchy in the standard library, has its homes."""
 
@@ -120,6 +128,19 @@ def test_each_package_has_its_home(package: str) -> None:
 def test_the_guards_process_stays_lean() -> None:
     listing = "import sys, oomguard.start; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", listing], text=True).split())
-    heavy = {"systemd", "prometheus_client", "psutil", "pyroute2", "logging", "subprocess", "asyncio", "http"}
+    heavy = {
+        "systemd",
+        "prometheus_client",
+        "psutil",
+        "pyroute2",
+        "logging",
+        "subprocess",
+        "asyncio",
+        "http",
+        "tornado",
+        "yaml",
+        "bcrypt",
+        "ssl",
+    }
     assert loaded & heavy == set()
     assert "oomguard.guard" in loaded

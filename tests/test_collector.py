@@ -1,33 +1,32 @@
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from oomguard import exporter
-from oomguard.config import Address
+from bench import metrics_doc
+from oomguard import collector
 from oomguard.counters import COUNTERS, POLLS
+from oomguard.episode import Sent
 from oomguard.errors import OomguardError
+from oomguard.event import Mode
+from oomguard.pressure import Reason
 from oomguard.record import Reader, Writer
-from tests.specimens import EVENTS, SAMPLE, STATE
+from oomguard.units import Seconds
+from tests.specimens import EVENTS, FIGURES, KILLING, SAMPLE, STATE
 
 NOW = STATE.polled_at + 1
-
-ANYWHERE = Address(host="127.0.0.1", port=0)
 
 
 @pytest.fixture
@@ -46,7 +45,13 @@ def writer(path: Path) -> Iterator[Writer]:
 
 def scrape(path: Path, now: float = NOW) -> dict[str, float]:
     registry = CollectorRegistry()
-    registry.register(exporter.RecordCollector(partial(Reader.open, path), lambda: now))
+    registry.register(collector.RecordCollector(partial(Reader.open, path), lambda: now))
+    return values(generate_latest(registry).decode())
+
+
+def collected(followed: collector.RecordCollector) -> dict[str, float]:
+    registry = CollectorRegistry()
+    registry.register(followed)
     return values(generate_latest(registry).decode())
 
 
@@ -85,6 +90,11 @@ def test_the_record_becomes_metrics(path: Path, writer: Writer) -> None:
         "oomguard_pressure_memory_waiting_seconds_total": 20.5,
         "oomguard_pressure_memory_stalled_seconds_total": 10.25,
         "oomguard_stall_seconds": 0.25,
+        "oomguard_stall_budget_left_seconds": 1.75,
+        "oomguard_stall_of,of=bystanders": 1,
+        "oomguard_stall_of,of=anyone": 0,
+        "oomguard_memory_exhausted_in_seconds": 1.5,
+        "oomguard_swap_backlog_seconds": 0.5,
         "oomguard_config_last_reload_successful": 0,
         "oomguard_processes,standing=spared": 7,
         "oomguard_polls_total": 9,
@@ -106,7 +116,8 @@ def test_all_is_there_before_anything_has_happened(path: Path, writer: Writer) -
     before = scrape(path)
     for event in EVENTS:
         writer.tell(event)
-    assert scrape(path).keys() == before.keys()
+    added = scrape(path).keys() - before.keys()
+    assert {name.partition(",")[0] for name in added} == {"oomguard_last_victim_info"}
     assert len([name for name in before if re.match(r"(?!.*pressure)\w+_total\b", name)]) == len(COUNTERS)
 
 
@@ -115,14 +126,21 @@ def test_without_psi_there_is_no_pressure(path: Path, writer: Writer) -> None:
     assert not any("pressure_memory" in name for name in scrape(path))
 
 
+def test_the_budget_is_never_overdrawn_and_no_end_is_infinitely_far(path: Path, writer: Writer) -> None:
+    writer.state(replace(STATE, figures=replace(FIGURES, stall=Seconds(9.0), exhausted_in=None)))
+    found = scrape(path)
+    assert found["oomguard_stall_budget_left_seconds"] == 0
+    assert found["oomguard_memory_exhausted_in_seconds"] == inf
+
+
 def test_no_process_can_choose_a_label(path: Path, writer: Writer) -> None:
     for event in EVENTS:
         writer.tell(event)
     writer.state(STATE)
-    labels = {label.split("=")[0] for name in scrape(path) for label in name.split(",")[1:]}
+    labels = {label.split("=")[0] for name in scrape(path) for label in name.split(",")[1:] if "=" in label}
     assert labels == {
-        *("action", "le", "level", "limit", "mode", "outcome", "phase"),
-        *("reason", "result", "signal", "standing", "version"),
+        *("action", "le", "level", "limit", "mode", "of", "outcome", "phase", "policy"),
+        *("reason", "result", "rules", "scope", "signal", "standing", "version"),
     }
 
 
@@ -147,9 +165,9 @@ def test_a_guard_that_has_not_looked_yet_is_not_up(path: Path) -> None:
 
 
 def test_a_record_that_is_replaced_is_followed(path: Path, writer: Writer) -> None:
-    collector = exporter.RecordCollector(partial(Reader.open, path), lambda: NOW)
+    followed = collector.RecordCollector(partial(Reader.open, path), lambda: NOW)
     registry = CollectorRegistry()
-    registry.register(collector)
+    registry.register(followed)
     assert values(generate_latest(registry).decode())["oomguard_up"] == 1
     path.unlink()
     assert values(generate_latest(registry).decode())["oomguard_up"] == 0
@@ -162,8 +180,8 @@ def test_a_record_that_is_replaced_is_followed(path: Path, writer: Writer) -> No
 
 def test_what_is_wrong_is_said_once(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     registry = CollectorRegistry()
-    collector = exporter.RecordCollector(partial(Reader.open, path), lambda: NOW)
-    registry.register(collector)
+    followed = collector.RecordCollector(partial(Reader.open, path), lambda: NOW)
+    registry.register(followed)
     for _ in range(3):
         generate_latest(registry)
     assert capsys.readouterr().err == (
@@ -176,110 +194,103 @@ def test_promtool_finds_nothing_to_mend(path: Path, writer: Writer) -> None:
     if promtool is None:
         pytest.skip("promtool is missing: apt-get install prometheus")
     registry = CollectorRegistry()
-    registry.register(exporter.RecordCollector(partial(Reader.open, path), lambda: NOW))
+    registry.register(collector.RecordCollector(partial(Reader.open, path), lambda: NOW))
     checked = subprocess.run(
         [promtool, "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_every_metric_is_documented(path: Path, writer: Writer) -> None:
-    documented = re.findall(
-        r"^\| `(\w+)", (Path(__file__).parents[1] / "docs/metrics.md").read_text(), flags=re.MULTILINE
+def test_the_documentation_is_that_of_the_code() -> None:
+    documented = (Path(__file__).parents[1] / "docs/metrics.md").read_text()
+    assert documented == metrics_doc.page(), "docs/metrics.md is out of date: make docs"
+
+
+# The last kill
+
+
+def test_the_last_kill_of_each_mode_is_told(path: Path, writer: Writer) -> None:
+    followed = collector.RecordCollector(partial(Reader.open, path), lambda: NOW)
+    assert collected(followed)["oomguard_last_kill_timestamp_seconds,mode=enforce"] == 0
+    writer.tell(KILLING)
+    writer.tell(replace(KILLING, mode=Mode.DRY_RUN, reasons=(Reason.LOW_MEMORY,)))
+    found = collected(followed)
+    for mode in Mode:
+        assert found[f"oomguard_last_kill_timestamp_seconds,mode={mode}"] > 1_700_000_000
+    (info,) = [name for name in found if "victim_info" in name and "mode=enforce" in name]
+    assert info == (
+        "oomguard_last_victim_info,level=term,mode=enforce,policy=kernel,reason=stall"
+        ",rules=hog,batch,scope=tree,signal=term"
     )
-    registry = CollectorRegistry()
-    registry.register(exporter.RecordCollector(partial(Reader.open, path), lambda: NOW))
-    text = generate_latest(registry).decode()
-    served = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
-    assert sorted(documented) == sorted(served)
+    writer.tell(replace(KILLING, reasons=(Reason.LOW_MEMORY,), sent=Sent.KILL))
+    (info,) = [name for name in collected(followed) if "victim_info" in name and "mode=enforce" in name]
+    assert "reason=low_memory" in info
+    assert "signal=kill" in info
 
 
-# Serving
+def test_the_last_kill_is_that_of_the_record_in_place(path: Path, writer: Writer) -> None:
+    followed = collector.RecordCollector(partial(Reader.open, path), lambda: NOW)
+    writer.tell(KILLING)
+    writer.tell(KILLING)
+    assert any("victim_info" in name for name in collected(followed))
+    with_none = Writer.anonymous()
+    with_none.state(STATE)
+    path.write_bytes(Path(f"/proc/self/fd/{with_none.fd}").read_bytes())
+    with_none.close()
+    assert not any("victim_info" in name for name in collected(followed))
 
 
-def test_metrics_are_served_over_http(path: Path, writer: Writer) -> None:
-    server = exporter.listen(partial(Reader.open, path), ANYWHERE)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5) as answer:
-            assert "oomguard_up" in values(answer.read().decode())
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def test_a_hostile_name_is_nowhere(path: Path, writer: Writer) -> None:
+    for event in EVENTS:
+        writer.tell(event)
+    for accept in ("", "application/openmetrics-text"):
+        body = collector.Exporting(partial(Reader.open, path)).exposition(accept).body
+        assert b"evil" not in body
 
 
-def test_a_client_that_goes_away_leaves_no_traceback(
-    path: Path, writer: Writer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = exporter.listen(partial(Reader.open, path), ANYWHERE)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.sendall(b"GET /metrics HTTP/1.1\r\n")
-    server.daemon_threads = False
-    server.handle_request()
-    server.server_close()
-    assert "Traceback" not in capsys.readouterr().err
+# Formats
 
 
 @pytest.mark.parametrize(
-    ("host", "words"),
-    [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign"), ("no.such.host.invalid", "")],
+    ("accept", "kind"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (
+            "text/plain;q=0.5, Application/OpenMetrics-Text;version=99.evil;escaping=x",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+    ],
 )
-def test_an_address_that_cannot_be_had_is_named_in_one_line(path: Path, host: str, words: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(OomguardError, match=f"cannot listen on {host} port {port}: .*{words}") as caught:
-            exporter.listen(partial(Reader.open, path), Address(host=host, port=port))
-    assert "\n" not in str(caught.value)
+def test_the_format_is_the_one_that_is_asked_for(path: Path, writer: Writer, accept: str, kind: str) -> None:
+    exposition = collector.Exporting(partial(Reader.open, path)).exposition(accept)
+    assert exposition.content_type == kind
+    assert exposition.body.endswith(b"# EOF\n") == ("openmetrics" in kind)
 
 
-CHILD = """
-import sys
-from functools import partial
-from pathlib import Path
-from oomguard import exporter
-from oomguard.config import Address
-from oomguard.record import Reader
-source = partial(Reader.open, Path(sys.argv[1]))
-exporter.serve_for_parent(source, Address(host="127.0.0.1", port=int(sys.argv[2])), 0)
-"""
+def test_both_formats_say_the_same(path: Path, writer: Writer) -> None:
+    exporting = collector.Exporting(partial(Reader.open, path))
+    writer.state(replace(STATE, polled_at=Seconds(time.monotonic())))
+    for event in EVENTS:
+        writer.tell(event)
+    parsed = openmetrics_families(exporting.exposition("application/openmetrics-text").body.decode())
+    openmetrics = {sample.name for family in parsed for sample in family.samples}
+    classic = {name.partition(",")[0] for name in values(exporting.exposition("").body.decode())}
+    assert openmetrics == classic
+    assert len(classic) > 50
 
 
-def _answer(port: int) -> str:
-    for _ in range(500):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            time.sleep(0.02)
-    raise AssertionError("nobody answers")
-
-
-def test_a_child_is_nobody_and_ends_with_its_parent(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path / "record"), str(port)],
-        stdin=subprocess.PIPE,
-        extra_groups=[4, 5] if os.geteuid() == 0 else None,
-    )
-    try:
-        assert values(_answer(port))["oomguard_up"] == 0
-        status = Path(f"/proc/{child.pid}/status").read_text()
-        if os.geteuid() == 0:
-            assert re.search(r"^Uid:\t65534\t65534\t65534\t65534$", status, re.MULTILINE)
-            assert re.search(r"^Gid:\t65534\t65534\t65534\t65534$", status, re.MULTILINE)
-            assert re.search(r"^Groups:\t *$", status, re.MULTILINE)
-            assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
-        assert child.stdin is not None
-        child.stdin.close()
-        assert child.wait(timeout=10) == 0
-    finally:
-        child.kill()
-        child.wait()
+def test_the_problem_is_that_of_the_moment(path: Path) -> None:
+    exporting = collector.Exporting(partial(Reader.open, path))
+    assert "No such file" in str(exporting.problem())
+    writer = Writer.open(path)
+    assert "nothing is recorded yet" in str(exporting.problem())
+    writer.state(replace(STATE, polled_at=Seconds(time.monotonic())))
+    assert exporting.problem() is None
+    writer.state(replace(STATE, polled_at=Seconds(time.monotonic() - 60)))
+    assert "pid 4711 last looked at memory 60 s ago" in str(exporting.problem())
+    writer.close()
 
 
 # The text file
@@ -288,7 +299,7 @@ def test_a_child_is_nobody_and_ends_with_its_parent(tmp_path: Path) -> None:
 def test_a_text_file_is_written_whole(path: Path, writer: Writer, tmp_path: Path) -> None:
     folder = tmp_path / "collector"
     folder.mkdir()
-    exporter.write_textfile(partial(Reader.open, path), folder / "oomguard.prom")
+    collector.write_textfile(partial(Reader.open, path), folder / "oomguard.prom")
     assert "oomguard_up" in values((folder / "oomguard.prom").read_text())
     assert [file.name for file in folder.iterdir()] == ["oomguard.prom"]
 
@@ -300,5 +311,5 @@ def test_a_text_file_that_cannot_be_written_is_named(
     path: Path, tmp_path: Path, file: str, words: str
 ) -> None:
     with pytest.raises(OomguardError, match=words) as caught:
-        exporter.write_textfile(partial(Reader.open, path), tmp_path / file)
+        collector.write_textfile(partial(Reader.open, path), tmp_path / file)
     assert str(tmp_path / file) in str(caught.value)
