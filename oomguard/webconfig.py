@@ -79,9 +79,14 @@ def load(file: str) -> WebConfig:
     content = _content(file)
     users, server = _section(file, content, _USERS), _section(file, content, _SERVER)
     table = Table("", file)
-    table.merge({key: value for key, value in content.items() if key not in {_USERS, _SERVER}}, file)
+    tls = content.get(_TLS)
+    if tls is not None:
+        table.merge({_TLS: tls}, file)
+    sections = [_TLS, _USERS, _SERVER]
+    for key in (key for key in content if key not in sections):
+        table.refuse(f"is not a known key; {nearest(key, sections)}", key)
     config = WebConfig(
-        tls=_tls(table, os.path.dirname(os.path.abspath(file))) if content.get(_TLS) is not None else None,
+        tls=None if tls is None else _tls(table, os.path.dirname(os.path.abspath(file))),
         users={user: parsed for user, hashed in users.items() if (parsed := _hash(table, user, hashed))},
         headers=_headers(table, server),
     )

@@ -79,12 +79,17 @@ class Server(HTTPServerConnectionDelegate):
         over = asyncio.Event()
         if parent is not None:
             asyncio.get_running_loop().add_reader(parent, over.set)
-        for listening in sockets:
-            add_accept_handler(listening, self._welcome)
-        while not over.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), REFRESH)
-            self._protection.refresh()
+        closings = [add_accept_handler(listening, self._welcome) for listening in sockets]
+        try:
+            while not over.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), REFRESH)
+                self._protection.refresh()
+        finally:
+            for close in closings:
+                close()
+            for guest in self._deadlines:
+                guest.stream.close()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Tornado's call before each request."""

@@ -274,7 +274,8 @@ def test_both_formats_say_the_same(path: Path, writer: Writer) -> None:
     writer.state(replace(STATE, polled_at=Seconds(time.monotonic())))
     for event in EVENTS:
         writer.tell(event)
-    parsed = openmetrics_families(exporting.exposition("application/openmetrics-text").body.decode())
+    body = exporting.exposition("application/openmetrics-text").body.decode()
+    parsed = openmetrics_families(body)  # type: ignore[no-untyped-call]
     openmetrics = {sample.name for family in parsed for sample in family.samples}
     classic = {name.partition(",")[0] for name in values(exporting.exposition("").body.decode())}
     assert openmetrics == classic
