@@ -29,11 +29,7 @@ def push(exposition: Exposition, url: str, instance: str, login: str | None) -> 
 
     TLS is verified with the host's certificates. Raises `OomguardError` in one line.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise OomguardError(f"{_shown(url)}: not the http:// or https:// address of a Pushgateway")
-    if "@" in parts.netloc:
-        raise OomguardError(f"{_shown(url)}: everybody could read its password; use --push-login")
+    _check(url)
     headers = {"Content-Type": exposition.content_type}
     if login is not None:
         headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
@@ -66,6 +62,18 @@ def read_login(file: str) -> str:
     if ":" not in login or "\n" in login:
         raise OomguardError(f"{file}: must hold one line, user:password")
     return login
+
+
+def _check(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise OomguardError(f"{_shown(url)}: not the http:// or https:// address of a Pushgateway")
+    if "@" in parts.netloc:
+        raise OomguardError(f"{_shown(url)}: everybody could read its password; use --push-login")
 
 
 @contextmanager
