@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from oomguard.config import DEFAULTS
+
 UNITS = Path(__file__).parents[1] / "systemd"
 GUARD = UNITS / "oomguard.service"
 EXPORTER = UNITS / "oomguard-exporter.service"
+TEXTFILE = UNITS / "oomguard-textfile.service"
+PUSH = UNITS / "oomguard-push.service"
 
 
 def analyze(*arguments: str) -> str:
@@ -30,10 +34,14 @@ def installed(unit: Path, folder: Path) -> str:
 
 
 def test_verify_finds_nothing(tmp_path: Path) -> None:
-    assert analyze("verify", *(installed(unit, tmp_path) for unit in sorted(UNITS.glob("*.service")))) == ""
+    assert analyze("verify", *(installed(unit, tmp_path) for unit in sorted(UNITS.iterdir()))) == ""
 
 
-@pytest.mark.parametrize(("unit", "exposure"), [(GUARD, 3.0), (EXPORTER, 2.0)], ids=["guard", "exporter"])
+@pytest.mark.parametrize(
+    ("unit", "exposure"),
+    [(GUARD, 3.0), (EXPORTER, 2.0), (TEXTFILE, 2.0), (PUSH, 2.0)],
+    ids=["guard", "exporter", "textfile", "push"],
+)
 def test_exposure(unit: Path, exposure: float) -> None:
     report = analyze("security", "--offline=true", "--no-pager", str(unit))
     level = re.search(r"Overall exposure level for \S+: (\d+\.\d)", report)
@@ -80,6 +88,24 @@ def test_the_exporter_lives_on_without_the_guard() -> None:
     assert "BindsTo" not in settings(EXPORTER)
 
 
-def test_the_exporter_has_no_privilege() -> None:
-    assert settings(EXPORTER)["CapabilityBoundingSet"] == ""
-    assert settings(EXPORTER)["DynamicUser"] == "yes"
+@pytest.mark.parametrize("unit", [EXPORTER, TEXTFILE, PUSH], ids=["exporter", "textfile", "push"])
+def test_who_tells_has_no_privilege(unit: Path) -> None:
+    assert settings(unit)["CapabilityBoundingSet"] == ""
+    assert settings(unit).get("DynamicUser") == "yes" or settings(unit)["PrivateUsers"] == "yes"
+
+
+def test_node_exporter_can_read_the_text_file() -> None:
+    assert settings(TEXTFILE)["UMask"] == "0022"
+    file = settings(TEXTFILE)["ExecStart"].rpartition(" ")[2]
+    assert Path(file).parent == Path(settings(TEXTFILE)["ReadWritePaths"])
+
+
+def test_the_socket_is_where_the_exporter_would_listen() -> None:
+    assert settings(UNITS / "oomguard-exporter.socket")["ListenStream"] == str(DEFAULTS.listen)
+
+
+@pytest.mark.parametrize("unit", [TEXTFILE, PUSH], ids=["textfile", "push"])
+def test_what_a_timer_starts_comes_to_an_end(unit: Path) -> None:
+    assert settings(unit)["Type"] == "oneshot"
+    assert int(settings(unit)["TimeoutStartSec"]) <= 60
+    assert unit.with_suffix(".timer").is_file()

@@ -20,7 +20,7 @@ def install(config: str) -> None:
     """Puts the units and the configuration into place and starts both."""
     CONFIG.parent.mkdir(exist_ok=True)
     CONFIG.write_text(config)
-    units = map(str, sorted(Path("/opt/vm/systemd").glob("*.service")))
+    units = map(str, sorted(Path("/opt/vm/systemd").iterdir()))
     run("install", "-m", "644", *units, "/etc/systemd/system")
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--now", GUARD.name, EXPORTER.name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 from tests.vm.guest import guard
 from tests.vm.guest.check import check
@@ -13,7 +15,7 @@ from tests.vm.guest.host import run, until
 
 @check(limit=120)
 def units_are_clean() -> None:
-    units = map(str, sorted(Path("/opt/vm/systemd").glob("*.service")))
+    units = map(str, sorted(Path("/opt/vm/systemd").iterdir()))
     complaints = run("systemd-analyze", "verify", "--man=no", *units)
     assert not complaints, complaints
 
@@ -95,6 +97,63 @@ def exporter_dies_and_the_guard_does_not_notice() -> None:
     until(lambda: "oomguard_polls_total" in metrics(), "metrics again")
     assert GUARD.pid == guard_pid
     assert counter("polls") > polls
+
+
+@check()
+def exporter_starts_with_the_first_scrape_of_its_socket() -> None:
+    run("systemctl", "stop", EXPORTER.name)
+    assert metrics() == "", "somebody else serves metrics"
+    run("systemctl", "start", "oomguard-exporter.socket")
+    assert EXPORTER.pid == 0, "started before anybody asked"
+    until(lambda: "\noomguard_up 1.0\n" in metrics(), "metrics")
+    assert EXPORTER.pid != 0
+    run("systemctl", "stop", "oomguard-exporter.socket", EXPORTER.name)
+    run("systemctl", "start", EXPORTER.name)
+    until(lambda: "\noomguard_up 1.0\n" in metrics(), "metrics from its own socket")
+
+
+@check()
+def text_file_is_there_for_node_exporter() -> None:
+    file = Path("/var/lib/prometheus/node-exporter/oomguard.prom")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    run("systemctl", "start", "oomguard-textfile.service")
+    assert "\noomguard_up 1.0\n" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o644, oct(file.stat().st_mode)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@check()
+def metrics_are_pushed() -> None:
+    noted: list[str] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:  # noqa: N802  # the name is the base class's
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            noted.extend((self.path, body, self.headers["Authorization"]))
+            self.send_response(200)
+            self.end_headers()
+
+    login = Path("/etc/oomguard/push-login")
+    login.write_text("user:password\n")
+    login.chmod(0o600)
+    dropin = Path("/run/systemd/system/oomguard-push.service.d/login.conf")
+    dropin.parent.mkdir(parents=True, exist_ok=True)
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        Path("/etc/oomguard/push.env").write_text(f"OOMGUARD_PUSH_URL={url}\n")
+        dropin.write_text(
+            "[Service]\nLoadCredential=push-login:/etc/oomguard/push-login\nExecStart=\n"
+            f"ExecStart={OOMGUARD} exporter --push ${{OOMGUARD_PUSH_URL}} --push-login %d/push-login\n"
+        )
+        run("systemctl", "daemon-reload")
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        run("systemctl", "start", "oomguard-push.service")
+        thread.join()
+    path, body, authorization = noted
+    assert path.startswith("/metrics/job/oomguard/instance/"), path
+    assert "\noomguard_up 1.0\n" in body
+    assert authorization == "Basic dXNlcjpwYXNzd29yZA==", authorization
 
 
 @check()
