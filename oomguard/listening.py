@@ -10,7 +10,7 @@ from oomguard.errors import OomguardError
 
 _FIRST = 3
 """SD_LISTEN_FDS_START, sd_listen_fds(3)."""
-_BACKLOG = 1024
+_BACKLOG = 256
 
 
 def inherited() -> tuple[socket.socket, ...]:

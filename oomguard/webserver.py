@@ -29,7 +29,6 @@ from tornado.httputil import (
     format_timestamp,
 )
 from tornado.iostream import IOStream, SSLIOStream
-from tornado.netutil import add_accept_handler
 
 from oomguard.admission import Admission, party
 from oomguard.pages import Answer, Request, Source, answer, refusal
@@ -37,7 +36,15 @@ from oomguard.passwords import Login, Passwords, parse_login
 from oomguard.protection import Protection
 from oomguard.units import Seconds
 
-MOST_CONNECTIONS = 256
+MOST_CONNECTIONS = 128
+NEWCOMERS = 4
+"""How many are let in before those who are in get their turn."""
+PLACE = Seconds(0.1)
+"""How long whoever is let in has a place at least, however many come after it from the same address."""
+PACE = Seconds(PLACE * NEWCOMERS / MOST_CONNECTIONS)
+"""How long nobody is let in after `NEWCOMERS` while there is no place: they wait in the kernel's queue."""
+REST = Seconds(1)
+"""How long nobody is let in after that failed."""
 FIRST_ANSWER = Seconds(5)
 """How long a newcomer has until its first answer is out."""
 NEXT_ANSWER = Seconds(180)
@@ -79,15 +86,16 @@ class Server(HTTPServerConnectionDelegate):
         over = asyncio.Event()
         if parent is not None:
             asyncio.get_running_loop().add_reader(parent, over.set)
-        closings = [add_accept_handler(listening, self._welcome) for listening in sockets]
+        for listening in sockets:
+            self._open(listening)
         try:
             while not over.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), REFRESH)
                 self._protection.refresh()
         finally:
-            for close in closings:
-                close()
+            for listening in sockets:
+                asyncio.get_running_loop().remove_reader(listening)
             for guest in self._deadlines:
                 guest.stream.close()
 
@@ -135,6 +143,27 @@ class Server(HTTPServerConnectionDelegate):
         sent = connection.write_headers(line, headers, None if method == "HEAD" else told.body)
         connection.finish()
         sent.add_done_callback(lambda _: self._give(guest, NEXT_ANSWER))
+
+    def _open(self, listening: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(NEWCOMERS):
+            try:
+                connection, address = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:
+                # No descriptor or no memory is left, accept(2): to ask again at once would take all CPU.
+                self._pause(listening, REST)
+                return
+            self._welcome(connection, address)
+        if len(self._guests) == MOST_CONNECTIONS:
+            self._pause(listening, PACE)
+
+    def _pause(self, listening: socket.socket, time_out: Seconds) -> None:
+        asyncio.get_running_loop().remove_reader(listening)
+        asyncio.get_running_loop().call_later(time_out, self._open, listening)
 
     def _welcome(self, connection: socket.socket, address: tuple[str, int] | str) -> None:
         try:

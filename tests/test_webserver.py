@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import http.client
 import logging
@@ -117,6 +118,22 @@ def test_a_crowd_takes_no_place_from_others(port: int) -> None:
     assert b"200 OK" in scraper.recv(4096)
     for client in (scraper, *crowd):
         client.close()
+
+
+def test_a_lack_of_descriptors_passes(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webserver, "REST", Seconds(0.2))
+    asked: list[float] = []
+    accept = socket.socket.accept
+
+    def scarce(self: socket.socket) -> object:
+        asked.append(time.monotonic())
+        if len(asked) < 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", scarce)
+    assert get(port)[0] == 200
+    assert asked[2] - asked[0] >= 0.4
 
 
 def test_who_says_nothing_is_let_go(hurried: None, port: int) -> None:

@@ -127,7 +127,7 @@ def metrics_are_pushed() -> None:
     noted: list[str] = []
 
     class Gateway(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:  # noqa: N802  # the name is the base class's
+        def do_PUT(self) -> None:  # the name is the base class's
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             noted.extend((self.path, body, self.headers["Authorization"]))
             self.send_response(200)
