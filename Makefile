@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 METRICS := 127.0.0.1:9797
 
 RUN_PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES := $(RUN_PACKAGES) strace prometheus qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
+TEST_PACKAGES := $(RUN_PACKAGES) strace prometheus openssl qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
 
 # The modules that decide: every branch of theirs is tested.
 DECIDING := pressure gauge window stall bystanders forecast phase growth holders badness rules expression \
-    ranking ladder family scope plan episode storm account
+    ranking ladder family scope plan episode storm account admission pages
 comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))
