@@ -247,11 +247,5 @@ class _Checks:
 
 
 def _hush() -> None:
-    """Log nothing that a client did, or its network: whoever can reach the port could fill the journal."""
+    """Log nothing of what clients do: whoever can reach the port could fill the journal with it."""
     logging.getLogger("tornado.general").disabled = True
-    for name in ("tornado.application", "asyncio"):
-        logging.getLogger(name).addFilter(_is_ours)
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    return record.exc_info is None or not isinstance(record.exc_info[1], OSError)

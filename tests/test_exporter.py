@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,26 @@ def test_a_web_configuration_that_is_wrong_is_refused(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == f"oomguard: {tmp_path}/web.yml: tls_server_config.key_file: is missing\n"
+
+
+def test_nothing_that_clients_do_is_logged(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
+    get = b"GET /x HTTP/1.1\r\nA: b\r\n\r\n"
+    for options in ((), ("--web-config", str(tmp_path / "web.yml"))):
+        with running(tmp_path, *options) as (exporter, port):
+            for sent in (b"", get, get[:20], b"\x16\x03\x01", b"\0" * 20_000, b"GET /\r\n\r\n"):
+                for linger in (0, 1):
+                    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                        # With a linger of 0 seconds, closing resets the connection.
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", linger, 0))
+                        client.sendall(sent)
+                        time.sleep(0.05)
+            secure = "https" if options else "http"
+            fetched(f"{secure}://localhost:{port}/", trusting(tmp_path) if options else None)
+            exporter.kill()
+            assert exporter.stderr is not None
+            assert exporter.stderr.read() == b""
 
 
 @pytest.fixture

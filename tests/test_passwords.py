@@ -75,6 +75,12 @@ def test_a_password_of_which_bcrypt_reads_a_part_is_wrong() -> None:
     assert not known.check(Login(user="u", password=b"a" * 73))
 
 
+def test_a_password_that_is_too_long_is_not_the_empty_one() -> None:
+    known = Passwords({"u": bcrypt.hashpw(b"", bcrypt.gensalt(4)).decode()})
+    assert known.check(Login(user="u", password=b""))
+    assert not known.check(Login(user="u", password=b"a" * 73))
+
+
 def test_somebody_unknown_takes_as_long_as_somebody_known(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[bytes] = []
     monkeypatch.setattr(bcrypt, "checkpw", lambda _, hashed: checked.append(hashed))

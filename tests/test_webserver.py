@@ -8,7 +8,6 @@ import http.client
 import logging
 import socket
 import ssl
-import struct
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -176,55 +175,41 @@ def test_who_does_not_read_is_let_go(hurried: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "heard"),
+    "sent",
     [
-        pytest.param(b"\0\xff\n\r\n\r\n" * 9, b"HTTP/1.1 400 Bad Request\r\n\r\n", id="garbage"),
-        pytest.param(b"GET /\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", id="no version"),
-        pytest.param(b"GET / HTTP/1.1\r\nA\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", id="no colon"),
-        pytest.param(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", b"", id="a long path"),
-        pytest.param(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n", b"", id="many headers"),
-        pytest.param(b"x" * 100_000, b"", id="no end"),
+        pytest.param(b"GET /\r\n\r\n", id="no version"),
+        pytest.param(b"GET / HTTP/1.1\r\nA\r\n\r\n", id="no colon"),
+        pytest.param(b"POST / HTTP/1.1\r\nContent-Length: 8193\r\n\r\n", id="a large body"),
+        pytest.param(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n", id="a large piece"),
         pytest.param(
-            b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
-            b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            id="a large body",
+            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", id="two lengths"
         ),
-        pytest.param(
-            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n",
-            b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            id="a large piece",
-        ),
-        pytest.param(
-            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            id="two lengths",
-        ),
-        pytest.param(b"\x16\x03\x01\x02\0\x01" + b"\0" * 9000, b"", id="TLS"),
     ],
 )
-def test_what_is_amiss_is_refused_and_costs_the_connection(port: int, sent: bytes, heard: bytes) -> None:
+def test_a_request_that_is_amiss_is_refused(port: int, sent: bytes) -> None:
     with connected(port) as client:
-        with suppress(OSError):
-            client.sendall(sent)
-        assert said(client) in {heard, b""}
+        client.sendall(sent)
+        assert said(client) == b"HTTP/1.1 400 Bad Request\r\n\r\n"
     assert get(port)[0] == 200
 
 
-def test_nothing_that_clients_do_is_logged(
-    port: int, certificates: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    webserver._hush()
-    with served(Fixed(), secured(certificates, tmp_path)) as secure:
-        for sent in (b"", GET, b"\x16\x03\x01", b"\0" * 20_000, GET[:20]):
-            for where in (port, secure):
-                with connected(where) as client:
-                    client.sendall(sent)
-                with connected(where) as client:
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    client.sendall(sent)
-        assert get(port)[0] == 200
-        assert get_securely(secure, trusting(certificates)) == 200
-    assert capfd.readouterr().err == ""
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"\0\xff\n\r\n\r\n" * 9, id="garbage"),
+        pytest.param(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", id="a long path"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n", id="many headers"),
+        pytest.param(b"x" * 100_000, id="no end"),
+        pytest.param(b"\x16\x03\x01\x02\0\x01" + b"\0" * 9000, id="TLS"),
+    ],
+)
+def test_what_is_no_request_costs_the_connection(port: int, sent: bytes) -> None:
+    with connected(port) as client:
+        with suppress(OSError):
+            client.sendall(sent)
+        # What the server has not read resets the connection, and may take its answer with it.
+        assert said(client) in {b"HTTP/1.1 400 Bad Request\r\n\r\n", b""}
+    assert get(port)[0] == 200
 
 
 def test_our_own_mistakes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
