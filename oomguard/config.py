@@ -13,7 +13,8 @@ from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.event import Mode
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.remedy import Remedies, Restraint
+from oomguard.rules import Effect, Field, Rule, Scope, Signal, pattern
 from oomguard.storm import Response, Tolerance
 from oomguard.table import Table, word
 from oomguard.units import (
@@ -34,6 +35,8 @@ MOST_RULES = 64
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 1.0, 60.0
 _FEWEST_KILLS, _MOST_KILLS = 2, 16
 _SHORTEST_STORM, _LONGEST_STORM = 1.0, 86400.0
+_SHORTEST_RESTRAINT, _LONGEST_RESTRAINT = 1.0, 60.0
+_MOST_RECLAIMED_FROM = 16
 _RULE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
@@ -60,6 +63,7 @@ class Config:
     grace: Seconds
     """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
     storm: Tolerance
+    relief: Remedies
     rules: tuple[Rule, ...]
     record: str
     """[record] path."""
@@ -81,6 +85,7 @@ DEFAULTS = Config(
     scope=Scope.FAMILY,
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
+    relief=Remedies(culprit=Restraint.NONE, lasts=Seconds(10.0), reclaim=(), amount=Percent(5.0)),
     rules=(),
     record="/run/oomguard/record",
     listen=Address(host="127.0.0.1", port=9797),
@@ -119,6 +124,7 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
         storm=_storm(settings, DEFAULTS.storm),
+        relief=_relief(settings, DEFAULTS.relief),
         rules=tuple(filter(None, rules)),
         record=settings.take("record.path", _absolute, DEFAULTS.record),
         listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
@@ -215,6 +221,20 @@ def _storm(table: Table, default: Tolerance) -> Tolerance:
     return storm
 
 
+def _relief(table: Table, default: Remedies) -> Remedies:
+    relief = Remedies(
+        culprit=table.take("relief.culprit", word(Restraint), default.culprit),
+        lasts=table.take("relief.for", parse_duration, default.lasts),
+        reclaim=table.take_list("relief.reclaim", partial(pattern, Field.CGROUP)),
+        amount=table.take("relief.amount", parse_amount, default.amount),
+    )
+    if not _SHORTEST_RESTRAINT <= relief.lasts <= _LONGEST_RESTRAINT:
+        table.refuse(f"is {spell_duration(relief.lasts)}; it must be between 1s and 60s", "relief.for")
+    if len(relief.reclaim) > _MOST_RECLAIMED_FROM:
+        table.refuse(f"has {len(relief.reclaim)} patterns; at most 16 may be", "relief.reclaim")
+    return relief
+
+
 def _absolute(text: str) -> str:
     if not text.startswith("/") or "\0" in text:
         raise ValueError(f"{quoted(text)} is not an absolute path")
@@ -227,6 +247,7 @@ def _rule(table: Table) -> Rule | None:
     effect = table.take("effect", word(Effect), None)
     points = table.take_integer("points")
     scope = table.take("scope", word(Scope), None)
+    signal = table.take("signal", word(Signal), None)
     patterns = tuple(filter(None, (table.take(field, partial(pattern, field), None) for field in Field)))
     table.close()
     for key in ("name", "effect"):
@@ -240,9 +261,20 @@ def _rule(table: Table) -> Rule | None:
         table.refuse(f'are only for effect = "adjust", not "{effect}"', "points")
     if points is not None and (points == 0 or not -1000 <= points <= 1000):
         table.refuse(f"are {points}; they must be from -1000 to 1000, and not 0", "points")
+    _refuse_signal(table, effect)
     if table.problems or name is None or effect is None:
         return None
-    return Rule(name=name, patterns=patterns, effect=effect, points=points or 0, scope=scope)
+    return Rule(name=name, patterns=patterns, effect=effect, points=points or 0, scope=scope, signal=signal)
+
+
+def _refuse_signal(table: Table, effect: Effect | None) -> None:
+    """Where it is not just what the effect wants."""
+    if effect is Effect.SIGNAL and not table.has("signal"):
+        table.refuse('"signal" needs one to send, such as signal = "SIGUSR1"', "effect")
+    if effect not in {Effect.SIGNAL, None} and table.has("signal"):
+        table.refuse(f'is only for effect = "signal", not "{effect}"', "signal")
+    if effect is Effect.SIGNAL and table.has("scope"):
+        table.refuse('is what dies with a victim, and effect = "signal" makes none', "scope")
 
 
 def _rule_name(text: str) -> str:

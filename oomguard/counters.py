@@ -26,10 +26,13 @@ from oomguard.event import (
     LifecycleChanged,
     Mode,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 from oomguard.plan import HoldReason
 from oomguard.pressure import Phase, Reason
+from oomguard.remedy import Action, Result
 from oomguard.storm import Response
 from oomguard.units import Seconds
 
@@ -130,6 +133,17 @@ FAMILIES = (
         "Times that the same unit was found killed again and again, by what was done about it.",
         (("action", Response),),
     ),
+    Family(
+        "reliefs",
+        "What was tried that is softer than a kill, by what came of it.",
+        (("action", Action), ("result", Result)),
+    ),
+    Family("would_reliefs", "What a dry run would have tried.", (("action", Action),)),
+    Family(
+        "relief_gained_bytes",
+        "Memory that became available from such an act to its end; what others did meanwhile is in it.",
+        (("action", Action),),
+    ),
     Family("memory_freed_bytes", "Memory that came back between the signals to victims and their ends."),
     Family("kernel_kills", "Kills by the kernel's own out-of-memory killer, in memory cgroups too."),
     Family("events_dropped", "Events that could not be told to the journal."),
@@ -163,6 +177,12 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return ((Counter("holds", (event.why,)), 1),)
         case Storming(mode=Mode.ENFORCE):
             return ((Counter("storms", (event.action,)), 1),)
+        case Relieving(result=result):
+            if result is None:
+                return ((Counter("would_reliefs", (event.action,)), 1),)
+            return ((Counter("reliefs", (event.action, result)), 1),)
+        case Relieved():
+            return ((Counter("relief_gained_bytes", (event.action,)), max(0, event.gained)),)
         case KernelKilled():
             return ((Counter("kernel_kills"), event.kills),)
         case PhaseChanged(after=Phase.ACTING):

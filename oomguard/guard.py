@@ -17,6 +17,7 @@ from oomguard.companion import Companion
 from oomguard.config import Config
 from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
 from oomguard.dryrun import DryRun
+from oomguard.easing import Easing
 from oomguard.episode import Outcome
 from oomguard.errors import ConfigError, origin
 from oomguard.event import (
@@ -36,6 +37,7 @@ from oomguard.phase import Phases
 from oomguard.pressure import Assessment, Phase, Sample
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
+from oomguard.reliever import Reliever
 from oomguard.sampler import Sampler
 from oomguard.scout import Look, Scout
 from oomguard.state import State, thresholds
@@ -72,6 +74,8 @@ class Guard:
         self._exporter = exporter
         self._machine = procfs.machine()
         self._releaser = Releaser()
+        self._reliever = Reliever(f"{config.record}.relief")
+        self._easing = Easing(config.relief, config.rules, config.mode, self._machine, self._reliever)
         self._events: list[Event] = []
         self._phases = Phases()
         self._sampler = Sampler(procfs)
@@ -111,7 +115,8 @@ class Guard:
                 return DryRun(self._procfs, self._machine.page_size)
 
     def _own(self) -> frozenset[Pid]:
-        helpers = (self._teller.pid, None if self._exporter is None else self._exporter.pid)
+        exporter = None if self._exporter is None else self._exporter.pid
+        helpers = (self._teller.pid, self._reliever.pid, exporter)
         return frozenset((Pid(os.getpid()), *(pid for pid in helpers if pid is not None)))
 
     def run(self, missing: tuple[str, ...]) -> None:
@@ -144,6 +149,7 @@ class Guard:
         self._teller.wake()
         if self._exporter is not None:
             self._exporter.stop()
+        self._reliever.stop(LAST_WORDS)
         self._teller.stop(LAST_WORDS)
 
     def _read(self) -> tuple[Sample, Assessment]:
@@ -159,7 +165,9 @@ class Guard:
             hunt.act(sample, assessment, self._read)
         if acting is not hunt.in_flight:
             self._wakeup.watch(hunt.actor.fds)
+            self._easing.make_way(hunt.aimed_at)
         self._note(sample, assessment)
+        self._easing.follow(sample, assessment)
         if not hunt.in_flight:
             self._rest(sample, assessment)
         self._learn()
@@ -212,10 +220,17 @@ class Guard:
                 gc.collect()
         else:
             self._hunt.watch(sample)
+            look = self._scout.latest
+            if look is not None and look is not self._learnt:
+                self._easing.ease(sample, assessment, look)
         self._tend(sample.at)
 
     def _tend(self, at: Seconds) -> None:
         self._teller.tend(at)
+        if self._easing.needs_help or self._reliever.left_behind():
+            self._reliever.tend(at)
+        else:
+            self._reliever.retire()
         if self._exporter is not None and (text := self._exporter.tend(at)) is not None:
             self._events.append(Degraded(text=text))
 
@@ -232,6 +247,7 @@ class Guard:
         # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
         self._events += self._hunt.events
         self._configure(config)
+        self._easing.reconfigure(config.relief, config.rules, config.mode)
         self._events.append(LifecycleChanged(what=Lifecycle.RELOADED, text=self._described()))
 
     def _described(self) -> str:
@@ -261,13 +277,14 @@ class Guard:
         self._writer.state(self._state(sample, assessment, took))
         if dropped := self._teller.dropped():
             self._writer.count(EVENTS_DROPPED, dropped)
-        self._events += self._hunt.events
+        self._events += self._hunt.events + self._easing.events
         if self._events:
             for event in self._events:
                 self._writer.tell(event)
             self._teller.wake()
         self._events.clear()
         self._hunt.events.clear()
+        self._easing.events.clear()
 
     def _state(self, sample: Sample, assessment: Assessment, took: Seconds) -> State:
         return State(

@@ -59,6 +59,24 @@ class Table:
         self.refuse(f"must be an integer, not {_kind(value)}", key)
         return None
 
+    def take_list(self, key: str, parse: Callable[[str], T]) -> tuple[T, ...]:
+        """The texts listed at `key`, parsed; nothing where there is none, or where one is refused."""
+        self._known.append(key)
+        value, _ = self._values.get(key, ([], ""))
+        if not isinstance(value, list):
+            self.refuse(f"must be a list of texts in quotes, not {_kind(value)}", key)
+            return ()
+        parsed = []
+        for each in value:
+            if not isinstance(each, str):
+                self.refuse(f"must hold texts in quotes, not {_kind(each)}", key)
+                return ()
+            try:
+                parsed.append(parse(each))
+            except ValueError as error:
+                self.refuse(str(error), key)
+        return tuple(parsed)
+
     def has(self, key: str) -> bool:
         """Whether a file sets `key`."""
         return key in self._values

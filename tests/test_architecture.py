@@ -20,22 +20,27 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge",
+            "bystanders", "gauge", "remedy", "relief", "effect",
         }
     ),
-    "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),
+    "words": frozenset(
+        {
+            "event", "account", "counters", "state", "codec", "layout", "orders", "reliefwords", "wording",
+            "entry",
+        }
+    ),
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
             "sampler",
         }
     ),
-    "record": frozenset({"recordfile", "record", "teller", "companion"}),
-    "act": frozenset({"kill", "dryrun"}),
+    "record": frozenset({"recordfile", "record", "teller", "companion", "reliever"}),
+    "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge"}),
     "config": frozenset({"table", "documents", "config"}),
-    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
+    "loop": frozenset({"scout", "hunt", "easing", "wakeup", "resident", "guard", "start", "lean"}),
     "people": frozenset(
-        {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
+        {"tmpfs", "stopunit", "journal", "valve", "metrics", "exporter", "rank", "listing", "status", "check"}
     ),
     "front": frozenset({"cli", "__main__", "__init__"}),
 }  # fmt: skip

@@ -21,6 +21,7 @@ MACHINES = {
     "machine": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "service": Machine(),
     "kills": Machine(),
+    "relief": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "faults": Machine(),
     "settings": Machine(),
     "crowd": Machine(),
