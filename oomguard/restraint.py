@@ -166,7 +166,7 @@ def _text(folder: int, file: str) -> str:
 
 def _write(folder: int, file: str, text: str) -> None:
     try:
-        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+        fd = os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError as error:
         raise Refusal(Result.UNSUPPORTED) from error
     try:

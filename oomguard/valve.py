@@ -50,9 +50,14 @@ Tell = Callable[[Report], None]
 def main() -> None:
     """Obeys until the guard ends; the arguments are the path of the notes, and two descriptors.
 
-    From one come orders, to the other go reports.
+    From one come orders, to the other go reports. Without descriptors, it undoes what was left behind, and
+    ends: so does systemd once a guard has ended.
     """
-    path, orders, reports = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    path, *descriptors = sys.argv[1:]
+    if not descriptors:
+        undo_left_behind(path)
+        return
+    orders, reports = map(int, descriptors)
     for descriptor in (orders, reports):
         os.set_inheritable(descriptor, False)
     os.set_blocking(reports, False)
@@ -61,7 +66,7 @@ def main() -> None:
 
 
 def undo_left_behind(path: str) -> None:
-    """Undo what dead ones left behind at `path`, and end: what systemd does once a guard has ended."""
+    """Undo what is noted at `path`, where there is anything."""
     notes = _opened(path) if os.path.exists(path) else None
     Valve(CgroupFS(CGROUPS), notes, lambda _: None).close()
 

@@ -485,7 +485,7 @@ def test_the_examples_of_rules_in_the_shipped_file_load(tmp_path: Path) -> None:
     examples = [line.removeprefix("#   ") for line in lines if line.startswith("#   ")]
     main = tmp_path / "oomguard.toml"
     main.write_text("\n".join(examples))
-    assert [rule.name for rule in load(main).rules] == ["database", "builds", "browsers"]
+    assert [rule.name for rule in load(main).rules] == ["database", "builds", "cache", "browsers"]
 
 
 def test_the_file_for_a_firewall_box_loads() -> None:
