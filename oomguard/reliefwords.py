@@ -44,7 +44,8 @@ def _done(event: Relieving, whom: str) -> str:
         case Action.SIGNAL:
             return f"sent {event.signal} to {whom}"
         case Action.RECLAIM:
-            amount = f"{event.amount // MIB} MiB" if event.amount else "memory"
+            partly = event.result is Result.PARTLY
+            amount = f"{event.amount // MIB} MiB" if event.amount or partly else "memory"
             return f"reclaimed {amount} from {whom}"
         case Action.THROTTLE:
             amount = f" at {event.amount // MIB} MiB" if event.amount else ""

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,8 @@ from oomguard.event import (
     LifecycleChanged,
     Mode,
     PhaseChanged,
+    Relieved,
+    Relieving,
 )
 from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
@@ -30,7 +34,9 @@ from oomguard.meminfo import Holdings, Memory
 from oomguard.pressure import Limit, Phase
 from oomguard.procfs import ProcFS
 from oomguard.record import Reader, Writer
-from oomguard.rules import Effect, Field, Rule, pattern
+from oomguard.remedy import Action, Ending
+from oomguard.rules import Effect, Field, Rule, Signal, pattern
+from oomguard.scout import WATCH_EVERY
 from oomguard.state import State
 from oomguard.teller import Teller
 from oomguard.units import Bytes, Percent, Seconds
@@ -296,3 +302,46 @@ def test_a_reload_during_an_episode_waits_for_its_end_and_loses_nothing(writer: 
         Lifecycle.RELOADED,
         Lifecycle.STOPPING,
     ]
+
+
+@pytest.mark.usefixtures("somebody")
+def test_what_a_dry_run_would_try_before_anybody_dies_is_told(writer: Writer, host: Host) -> None:
+    host.share_available = 0.15
+    asking = Rule(
+        name="caches", patterns=(pattern(Field.CGROUP, "*"),), effect=Effect.SIGNAL, signal=Signal.USR1
+    )
+    limits = replace(QUIET.limits, available=Limit(term=Percent(10), kill=Percent(0)))
+
+    def wait_for_a_look() -> frozenset[int]:
+        time.sleep(WATCH_EVERY)
+        return poll()
+
+    run(writer, host, poll, wait_for_a_look, config=replace(QUIET, limits=limits, rules=(asking,)))
+    told = [event for event in events(writer) if isinstance(event, Relieving)]
+    assert told
+    assert {(event.mode, event.action, event.result) for event in told} == {
+        (Mode.DRY_RUN, Action.SIGNAL, None)
+    }
+    assert "Killing" not in kinds(writer)
+    assert len({event.process.pid for event in told if event.process}) == len(told)
+
+
+def test_what_a_dead_guard_left_frozen_is_undone_whatever_is_configured(
+    writer: Writer, host: Host, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    notes = tmp_path / "record.relief"
+    notes.write_text(
+        '{"action": "freeze", "cgroup": "/no/such", "inode": 1, "before": "0", "written": "1"}\n'
+    )
+
+    def wait() -> frozenset[int]:
+        until = time.monotonic() + 30
+        while notes.stat().st_size and time.monotonic() < until:
+            time.sleep(0.01)
+        return poll()
+
+    run(writer, host, wait, poll, config=replace(QUIET, record=str(record)))
+    assert notes.stat().st_size == 0
+    (found,) = (event for event in events(writer) if isinstance(event, Relieved))
+    assert (found.cgroup, found.ending) == ("/no/such", Ending.LEFT_BEHIND)
