@@ -98,7 +98,9 @@ class Easing:
                 del self._trials[number]
 
     def ease(self, sample: Sample, assessment: Assessment, look: Look) -> None:
-        """By a look that is as of now, try what is due."""
+        """By a look that is as of now, try what is due; later, where nobody is there yet to do it."""
+        if self.needs_help and not self._reliever.is_there:
+            return
         for act in self._relief.advise(sample.at, sample.memory.total, look.ranking):
             subject = account.asked(act, look.machine)
             match self._mode:

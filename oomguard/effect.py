@@ -10,6 +10,8 @@ from oomguard.window import Window
 
 BEFORE = Seconds(3.0)
 """How long before an act the stall counts as that before it."""
+PARTS = 20
+"""Of it: readings that come denser are kept no denser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Watch:
     """Remembers the stall of the last seconds."""
 
     def __init__(self) -> None:
-        self._stalls: Window[Seconds] = Window(BEFORE)
+        self._stalls: Window[Seconds] = Window(BEFORE, Seconds(BEFORE / PARTS))
 
     def note(self, sample: Sample) -> None:
         """Take one more sample in."""

@@ -228,7 +228,8 @@ class Guard:
     def _tend(self, at: Seconds) -> None:
         self._teller.tend(at)
         if self._easing.needs_help or self._reliever.left_behind():
-            self._reliever.tend(at)
+            if (text := self._reliever.tend(at)) is not None:
+                self._events.append(Degraded(text=text))
         else:
             self._reliever.retire()
         if self._exporter is not None and (text := self._exporter.tend(at)) is not None:

@@ -36,6 +36,11 @@ class Reliever:
         """Of the relieving process; None while there is none."""
         return self._pid
 
+    @property
+    def is_there(self) -> bool:
+        """Whether orders can be handed over."""
+        return self._orders is not None
+
     def left_behind(self) -> bool:
         """Whether a dead guard has restrained somebody who is still restrained."""
         try:
@@ -43,14 +48,20 @@ class Reliever:
         except OSError:
             return False
 
-    def tend(self, now: Seconds) -> None:
-        """Start the process where there is none, at most once in `RESPAWN_PAUSE`; for calm moments."""
+    def tend(self, now: Seconds) -> str | None:
+        """Start the process where there is none, at most once in `RESPAWN_PAUSE`; for calm moments.
+
+        Gives what to tell, in words.
+        """
         if self._alive() or (self._spawned is not None and now < self._spawned + RESPAWN_PAUSE):
-            return
+            return None
         self._spawned = now
-        # A host that is out of processes or memory may have some at the next turn.
-        with suppress(OSError):
+        try:
             self._spawn()
+        except OSError as error:
+            why = error.strerror
+            return f"the relieving process cannot be started: {why}; nothing is tried before a kill"
+        return None
 
     def order(self, order: Order) -> bool:
         """Hand it over; False where it cannot be: the process is gone, busy, or the order too long."""

@@ -51,6 +51,11 @@ class Obedient(Reliever):
         self.orders: list[Order] = []
         self.told: list[Report] = []
         self.is_busy = False
+        self.has_started = True
+
+    @property
+    def is_there(self) -> bool:
+        return self.has_started
 
     def order(self, order: Order) -> bool:
         if not self.is_busy:
@@ -170,6 +175,16 @@ def test_what_could_not_be_ordered_is_told() -> None:
     (tried,) = host.easing.events
     assert isinstance(tried, Relieving)
     assert tried.result is Result.REFUSED
+
+
+def test_while_nobody_is_there_to_do_it_nothing_is_tried() -> None:
+    host = Host(FREEZE)
+    host.helper.has_started = False
+    host.look(100)
+    assert host.helper.orders == []
+    host.helper.has_started = True
+    host.look(101)
+    assert len(host.helper.orders) == 1
 
 
 def test_of_what_nothing_is_heard_nothing_is_told() -> None:

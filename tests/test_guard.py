@@ -15,6 +15,7 @@ import pytest
 
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import POLLS
+from oomguard.easing import Easing
 from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
@@ -34,7 +35,8 @@ from oomguard.meminfo import Holdings, Memory
 from oomguard.pressure import Limit, Phase
 from oomguard.procfs import ProcFS
 from oomguard.record import Reader, Writer
-from oomguard.remedy import Action, Ending
+from oomguard.reliever import Reliever
+from oomguard.remedy import Action, Ending, Restraint
 from oomguard.rules import Effect, Field, Rule, Signal, pattern
 from oomguard.scout import WATCH_EVERY
 from oomguard.state import State
@@ -345,3 +347,43 @@ def test_what_a_dead_guard_left_frozen_is_undone_whatever_is_configured(
     assert notes.stat().st_size == 0
     (found,) = (event for event in events(writer) if isinstance(event, Relieved))
     assert (found.cgroup, found.ending) == ("/no/such", Ending.LEFT_BEHIND)
+
+
+@pytest.mark.usefixtures("somebody")
+def test_whoever_is_to_end_is_let_go(writer: Writer, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go: list[frozenset[str]] = []
+    monkeypatch.setattr(Easing, "make_way", lambda _, cgroups: let_go.append(cgroups))
+    host.share_available = 0.1
+    run(writer, host, poll, config=SHORT)
+    assert "Killing" in kinds(writer)
+    assert let_go
+    assert all(cgroups for cgroups in let_go)
+
+
+def test_a_relieving_process_comes_and_goes_with_the_configuration(
+    writer: Writer, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there while it is wanted, and after the end there is none."""
+    there: list[bool] = []
+    relievers: list[Reliever] = []
+    tend, retire = Reliever.tend, Reliever.retire
+
+    def tended(self: Reliever, now: Seconds) -> str | None:
+        relievers.append(self)
+        told = tend(self, now)
+        there.append(self.is_there)
+        return told
+
+    def retired(self: Reliever) -> None:
+        retire(self)
+        there.append(self.is_there)
+
+    monkeypatch.setattr(Reliever, "tend", tended)
+    monkeypatch.setattr(Reliever, "retire", retired)
+    quiet = replace(QUIET, mode=Mode.ENFORCE, rules=(EVERYBODY,), record=str(tmp_path / "record"))
+    wanted = replace(quiet, relief=replace(quiet.relief, culprit=Restraint.FREEZE))
+    run(writer, host, reload, poll, config=quiet, load=lambda: wanted)
+    assert there == [False, True, True, False]
+    pid = relievers[0].pid
+    assert pid is not None
+    assert os.waitpid(pid, 0) == (pid, 0)

@@ -77,14 +77,20 @@ def test_who_was_killed_is_followed_by_another(one: Reliever) -> None:
 
 def test_a_host_without_processes_to_spare(one: Reliever, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> int:
-        raise BlockingIOError
+        raise BlockingIOError(11, "Resource temporarily unavailable")
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "posix_spawn", refuse)
-        one.tend(NOW)
+        told = one.tend(NOW)
+    assert told == (
+        "the relieving process cannot be started: Resource temporarily unavailable; "
+        "nothing is tried before a kill"
+    )
+    assert not one.is_there
     assert (one.pid, one.order(NOBODY), one.reports()) == (None, False, ())
-    one.tend(Seconds(NOW + RESPAWN_PAUSE))
+    assert one.tend(Seconds(NOW + RESPAWN_PAUSE)) is None
     assert one.pid is not None
+    assert one.is_there
 
 
 def test_what_cannot_be_handed_over_is_not(one: Reliever, monkeypatch: pytest.MonkeyPatch) -> None:
