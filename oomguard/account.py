@@ -6,12 +6,15 @@ from collections import Counter
 
 from oomguard import badness
 from oomguard.badness import Machine, Policy
+from oomguard.effect import Effect
 from oomguard.episode import Finish, Sent
-from oomguard.event import Ended, Holding, Killing, Mode, Person, PhaseChanged, Storming
+from oomguard.event import Ended, Holding, Killing, Mode, Person, PhaseChanged, Relieved, Relieving, Storming
 from oomguard.holders import Held
+from oomguard.orders import Found, Tried
 from oomguard.plan import Hold, Kill
 from oomguard.pressure import Assessment, Phase
 from oomguard.ranking import Judged, Ranking, Spared, SparedProcess
+from oomguard.remedy import Act, Ending, Reclaim, Restrain, Result, Send, action_of
 from oomguard.storm import Storm
 from oomguard.units import Bytes, Points, Seconds
 
@@ -92,6 +95,75 @@ def phase_changed(
         likely=None if likely is None else person(likely.judged, likely.points, machine),
         figures=assessment.figures,
     )
+
+
+def asked(act: Act, machine: Machine) -> Person | None:
+    """Who gets a signal by `act`."""
+    return _by_kernel(act.to, machine) if isinstance(act, Send) else None
+
+
+def relieving(act: Act, process: Person | None, report: Tried, assessment: Assessment) -> Relieving:
+    """What to tell of an act that was tried."""
+    return _relieving(act, process, Mode.ENFORCE, report.result, report.amount, assessment)
+
+
+def would_relieve(act: Act, process: Person | None, assessment: Assessment) -> Relieving:
+    """What to tell of an act that a dry run leaves out."""
+    amount = act.amount if isinstance(act, Reclaim) else Bytes(0)
+    return _relieving(act, process, Mode.DRY_RUN, None, amount, assessment)
+
+
+def _relieving(
+    act: Act,
+    process: Person | None,
+    mode: Mode,
+    result: Result | None,
+    amount: Bytes,
+    assessment: Assessment,
+) -> Relieving:
+    return Relieving(
+        mode=mode,
+        action=action_of(act),
+        result=result,
+        cgroup=_group(act),
+        process=process,
+        signal=act.signal if isinstance(act, Send) else None,
+        amount=amount,
+        lasts=act.lasts if isinstance(act, Restrain) else Seconds(0.0),
+        figures=assessment.figures,
+    )
+
+
+def relieved(act: Act, process: Person | None, ending: Ending, effect: Effect) -> Relieved:
+    """What to tell of what an act brought."""
+    return Relieved(
+        action=action_of(act),
+        ending=ending,
+        cgroup=_group(act),
+        process=process,
+        gained=effect.gained,
+        stalled_before=effect.stalled_before,
+        stalled_after=effect.stalled_after,
+        took=effect.took,
+    )
+
+
+def left_behind(found: Found) -> Relieved:
+    """What to tell of a restraint that outlived its guard."""
+    return Relieved(
+        action=found.action,
+        ending=Ending.LEFT_BEHIND,
+        cgroup=found.cgroup,
+        process=None,
+        gained=Bytes(0),
+        stalled_before=0.0,
+        stalled_after=0.0,
+        took=Seconds(0.0),
+    )
+
+
+def _group(act: Act) -> str | None:
+    return None if isinstance(act, Send) else act.cgroup
 
 
 def person(judged: Judged, points: Points, machine: Machine) -> Person:

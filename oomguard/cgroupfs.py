@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from oomguard.cgroup import Layout
@@ -54,6 +55,16 @@ class CgroupFS:
         """
         folder = self._folder(path)
         return None if folder is None else KeptOpen(os.fsdecode(folder + b"/memory.pressure"), parse_pressure)
+
+    def open(self, path: str) -> int:
+        """A descriptor of a v2 group's folder, for the caller to close; raises `OSError`.
+
+        There is none but where v2 alone is mounted, as for `kill`.
+        """
+        folder = self._folder(path)
+        if folder is None or self.layout is not Layout.UNIFIED:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def kill(self, path: str) -> None:
         """Kill all that is in a v2 group and below, forks in progress included, where the kernel can (5.14).

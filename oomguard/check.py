@@ -54,6 +54,11 @@ def findings(config: Config, memory: Memory) -> tuple[str, ...]:
             if memory.swap_total
             else ()
         ),
+        *(
+            f"relief.reclaim: {quoted(each.text)} {problem}"
+            for each in config.relief.reclaim
+            if (problem := _doubt(each)) is not None
+        ),
         *(line for rule in config.rules for line in _rule_findings(rule)),
         *(line for hook in config.hooks for line in _hook_findings(hook)),
     )
@@ -85,6 +90,11 @@ def to_toml(config: Config) -> str:
         "\n[sources]",
         f"process_events = {_string(config.sources.process_events)}",
         f"delays = {_string(config.sources.delays)}",
+        "\n[relief]",
+        f"culprit = {_string(config.relief.culprit)}",
+        f"for = {_string(spell_duration(config.relief.lasts))}",
+        f"reclaim = [{', '.join(_string(each.text) for each in config.relief.reclaim)}]",
+        f"amount = {_string(spell_amount(config.relief.amount))}",
         "\n[record]",
         f"path = {_string(str(config.record))}",
         "\n[metrics]",
@@ -181,6 +191,8 @@ def _rule_lines(rule: Rule) -> Iterator[str]:
     yield f"effect = {_string(rule.effect)}"
     if rule.effect is Effect.ADJUST:
         yield f"points = {rule.points}"
+    if rule.signal is not None:
+        yield f"signal = {_string(rule.signal)}"
     if rule.scope is not None:
         yield f"scope = {_string(rule.scope)}"
 

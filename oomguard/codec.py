@@ -19,6 +19,8 @@ from oomguard.event import (
     Killing,
     LifecycleChanged,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 
@@ -27,6 +29,8 @@ KINDS: dict[str, type[Event]] = {
     "ended": Ended,
     "holding": Holding,
     "storm": Storming,
+    "relieving": Relieving,
+    "relieved": Relieved,
     "phase": PhaseChanged,
     "kernel_killed": KernelKilled,
     "lifecycle": LifecycleChanged,

@@ -16,7 +16,8 @@ from oomguard.hook import MOST_HOOKS, Hook
 from oomguard.hook import parse as parse_hook
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.remedy import Remedies, Restraint
+from oomguard.rules import Effect, Field, Rule, Scope, Signal, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.table import Table, word
@@ -38,6 +39,8 @@ MOST_RULES = 64
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 1.0, 60.0
 _FEWEST_KILLS, _MOST_KILLS = 2, 16
 _SHORTEST_STORM, _LONGEST_STORM = 1.0, 86400.0
+_SHORTEST_RESTRAINT, _LONGEST_RESTRAINT = 1.0, 60.0
+_MOST_RECLAIMED_FROM = 16
 _RULE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
@@ -65,6 +68,7 @@ class Config:
     """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
     storm: Tolerance
     sources: Sources
+    relief: Remedies
     rules: tuple[Rule, ...]
     hooks: tuple[Hook, ...]
     """For `oomguard hooks`; the guard runs none."""
@@ -89,6 +93,7 @@ DEFAULTS = Config(
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
     sources=Sources(process_events=Use.AUTO, delays=Use.AUTO),
+    relief=Remedies(culprit=Restraint.NONE, lasts=Seconds(10.0), reclaim=(), amount=Percent(5.0)),
     rules=(),
     hooks=(),
     record="/run/oomguard/record",
@@ -129,6 +134,7 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
         storm=_storm(settings, DEFAULTS.storm),
         sources=_sources(settings, DEFAULTS.sources),
+        relief=_relief(settings, DEFAULTS.relief),
         rules=tuple(filter(None, rules)),
         hooks=tuple(filter(None, hooks)),
         record=settings.take("record.path", _absolute, DEFAULTS.record),
@@ -235,6 +241,20 @@ def _sources(table: Table, default: Sources) -> Sources:
     )
 
 
+def _relief(table: Table, default: Remedies) -> Remedies:
+    relief = Remedies(
+        culprit=table.take("relief.culprit", word(Restraint), default.culprit),
+        lasts=table.take("relief.for", parse_duration, default.lasts),
+        reclaim=table.take_texts("relief.reclaim", partial(pattern, Field.CGROUP)),
+        amount=table.take("relief.amount", parse_amount, default.amount),
+    )
+    if not _SHORTEST_RESTRAINT <= relief.lasts <= _LONGEST_RESTRAINT:
+        table.refuse(f"is {spell_duration(relief.lasts)}; it must be between 1s and 60s", "relief.for")
+    if len(relief.reclaim) > _MOST_RECLAIMED_FROM:
+        table.refuse(f"has {len(relief.reclaim)} patterns; at most 16 may be", "relief.reclaim")
+    return relief
+
+
 def _absolute(text: str) -> str:
     if not text.startswith("/") or "\0" in text:
         raise ValueError(f"{quoted(text)} is not an absolute path")
@@ -247,6 +267,7 @@ def _rule(table: Table) -> Rule | None:
     effect = table.take("effect", word(Effect), None)
     points = table.take_integer("points")
     scope = table.take("scope", word(Scope), None)
+    signal = table.take("signal", word(Signal), None)
     patterns = tuple(filter(None, (table.take(field, partial(pattern, field), None) for field in Field)))
     table.close()
     for key in ("name", "effect"):
@@ -260,9 +281,20 @@ def _rule(table: Table) -> Rule | None:
         table.refuse(f'are only for effect = "adjust", not "{effect}"', "points")
     if points is not None and (points == 0 or not -1000 <= points <= 1000):
         table.refuse(f"are {points}; they must be from -1000 to 1000, and not 0", "points")
+    _refuse_signal(table, effect)
     if table.problems or name is None or effect is None:
         return None
-    return Rule(name=name, patterns=patterns, effect=effect, points=points or 0, scope=scope)
+    return Rule(name=name, patterns=patterns, effect=effect, points=points or 0, scope=scope, signal=signal)
+
+
+def _refuse_signal(table: Table, effect: Effect | None) -> None:
+    """Where it is not just what the effect wants."""
+    if effect is Effect.SIGNAL and not table.has("signal"):
+        table.refuse('"signal" needs one to send, such as signal = "SIGUSR1"', "effect")
+    if effect not in {Effect.SIGNAL, None} and table.has("signal"):
+        table.refuse(f'is only for effect = "signal", not "{effect}"', "signal")
+    if effect is Effect.SIGNAL and table.has("scope"):
+        table.refuse('is what dies with a victim, and effect = "signal" makes none', "scope")
 
 
 def _rule_name(text: str) -> str:

@@ -26,10 +26,13 @@ from oomguard.event import (
     LifecycleChanged,
     Mode,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 from oomguard.plan import HoldReason
 from oomguard.pressure import Reason
+from oomguard.remedy import Action, Result
 from oomguard.storm import Response
 from oomguard.units import Seconds
 
@@ -131,6 +134,17 @@ FAMILIES = (
         "Times that the same unit was found killed again and again, by what was done about it.",
         (("action", Response),),
     ),
+    Family(
+        "reliefs",
+        "What was tried that is softer than a kill, by what came of it.",
+        (("action", Action), ("result", Result)),
+    ),
+    Family("would_reliefs", "What a dry run would have tried.", (("action", Action),)),
+    Family(
+        "relief_gained_bytes",
+        "Memory that became available from such an act to its end; what others did meanwhile is in it.",
+        (("action", Action),),
+    ),
     Family("memory_freed_bytes", "Memory that came back between the signals to victims and their ends."),
     Family("kernel_kills", "Kills by the kernel's own out-of-memory killer, in memory cgroups too."),
     Family("events_dropped", "Events that could not be told to the journal."),
@@ -150,7 +164,7 @@ TABLE_SIZE = len(COUNTERS) + sum(histogram.cells for histogram in HISTOGRAMS)
 """How many cells the table has."""
 
 
-def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0911  # a closed union
+def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0911, PLR0912  # a closed union
     """What `event` adds to which counters."""
     match event:
         case Killing(mode=Mode.ENFORCE, reasons=(reason, *_)):
@@ -164,6 +178,12 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return ((Counter("holds", (event.why,)), 1),)
         case Storming(mode=Mode.ENFORCE):
             return ((Counter("storms", (event.action,)), 1),)
+        case Relieving(result=result):
+            if result is None:
+                return ((Counter("would_reliefs", (event.action,)), 1),)
+            return ((Counter("reliefs", (event.action, result)), 1),)
+        case Relieved():
+            return ((Counter("relief_gained_bytes", (event.action,)), max(0, event.gained)),)
         case KernelKilled():
             return ((Counter("kernel_kills"), event.kills),)
         case LifecycleChanged(what=Lifecycle.RELOADED):

@@ -22,6 +22,8 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 from oomguard.names import printable
@@ -48,6 +50,8 @@ class MessageId(StrEnum):
     HOLDING = "89d74ae891034c6fa2c8d4f5fc0eb21c"
     STORM = "bc2ca58a729446aa93e972dcf3738981"
     NOT_STOPPED = "8dc1d72cfefc4fc0bd693928ad8e69e1"
+    RELIEVING = "23ff16956d8c46ce9d9b3c431491bf79"
+    RELIEVED = "1c36e840437d4524a41ea5921a15b6ad"
     PHASE_CHANGED = "78c6390ff5f841ee8d66f282f2ff107f"
     KERNEL_KILLED = "b852e346e25544f3a90410c7ff488d55"
     LIFECYCLE_CHANGED = "39812a60df2c460187502145848ec9aa"
@@ -132,7 +136,7 @@ def not_stopped(unit: str, why: str) -> Entry:
     )
 
 
-def _parts(event: Event) -> tuple[MessageId, Priority, Fields]:  # noqa: PLR0911  # one for each of a union
+def _parts(event: Event) -> tuple[MessageId, Priority, Fields]:  # noqa: C901, PLR0911  # one for each of a union
     match event:
         case Killing(mode=mode):
             priority = Priority.ERROR if mode is Mode.ENFORCE else Priority.WARNING
@@ -144,6 +148,10 @@ def _parts(event: Event) -> tuple[MessageId, Priority, Fields]:  # noqa: PLR0911
         case Storming(mode=mode):
             priority = Priority.ERROR if mode is Mode.ENFORCE else Priority.WARNING
             return MessageId.STORM, priority, _storming(event)
+        case Relieving():
+            return MessageId.RELIEVING, Priority.NOTICE, _relieving(event)
+        case Relieved():
+            return MessageId.RELIEVED, Priority.NOTICE, _relieved(event)
         case PhaseChanged():
             return MessageId.PHASE_CHANGED, Priority.INFO, _phase_changed(event)
         case KernelKilled(kills=kills):
@@ -211,6 +219,39 @@ def _storming(event: Storming) -> Fields:
         ("OOMGUARD_VICTIM_COMM", printable(event.comm)),
         ("OOMGUARD_VICTIM_UID", str(event.uid)),
         *_unit(event.unit),
+    )
+
+
+def _relieving(event: Relieving) -> Fields:
+    return (
+        ("OOMGUARD_MODE", event.mode),
+        ("OOMGUARD_RELIEF", event.action),
+        *((("OOMGUARD_RELIEF_RESULT", event.result),) if event.result else ()),
+        *((("OOMGUARD_RELIEF_SIGNAL", event.signal),) if event.signal else ()),
+        *_eased(event.cgroup, event.process),
+        ("OOMGUARD_RELIEF_BYTES", str(event.amount)),
+        ("OOMGUARD_RELIEF_LASTS_SECONDS", f"{event.lasts:.3f}"),
+        *_figures(event.figures),
+    )
+
+
+def _relieved(event: Relieved) -> Fields:
+    return (
+        ("OOMGUARD_RELIEF", event.action),
+        ("OOMGUARD_RELIEF_ENDING", event.ending),
+        *_eased(event.cgroup, event.process),
+        ("OOMGUARD_RELIEF_GAINED_BYTES", str(event.gained)),
+        ("OOMGUARD_RELIEF_STALLED_BEFORE", f"{event.stalled_before:.3f}"),
+        ("OOMGUARD_RELIEF_STALLED_AFTER", f"{event.stalled_after:.3f}"),
+        ("OOMGUARD_TOOK_SECONDS", f"{event.took:.3f}"),
+    )
+
+
+def _eased(cgroup: str | None, process: Person | None) -> Fields:
+    """Who it was done to."""
+    return (
+        *((("OOMGUARD_RELIEF_CGROUP", printable(cgroup)),) if cgroup is not None else ()),
+        *((("OOMGUARD_RELIEF_PROCESS", wording.who(process)),) if process is not None else ()),
     )
 
 

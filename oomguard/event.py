@@ -16,7 +16,8 @@ from oomguard.holders import Held
 from oomguard.plan import HoldReason
 from oomguard.pressure import Figures, Level, Phase, Reason
 from oomguard.ranking import Spared
-from oomguard.rules import Scope, Standing
+from oomguard.remedy import Action, Ending, Result
+from oomguard.rules import Scope, Signal, Standing
 from oomguard.storm import Obstacle, Response
 from oomguard.units import Bytes, Pid, Points, Seconds, Ticks
 
@@ -118,6 +119,44 @@ class Storming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relieving:
+    """Something softer than a kill was tried; in dry run, it would have been."""
+
+    mode: Mode
+    action: Action
+    result: Result | None
+    """None in dry run."""
+    cgroup: str | None
+    """None for a signal."""
+    process: Person | None
+    """Who gets the signal."""
+    signal: Signal | None
+    amount: Bytes
+    """Reclaimed (in dry run: to be reclaimed), or what the group is held to; else 0."""
+    lasts: Seconds
+    """How long at the most; 0 for what needs no undoing."""
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relieved:
+    """What it brought, told once it is undone, or has had time to show."""
+
+    action: Action
+    ending: Ending
+    cgroup: str | None
+    process: Person | None
+    gained: Bytes
+    """How much more memory is available; may be negative."""
+    stalled_before: float
+    """The share of the time that the host stalled in full, in the seconds before it."""
+    stalled_after: float
+    """And since it was begun."""
+    took: Seconds
+    """Since it was begun; 0 for what a dead guard left behind, and so are the others then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChanged:
     """The loop went from one phase to another; not each change is told (`phase.Headlines`)."""
 
@@ -169,5 +208,15 @@ class Failed:
 
 
 Event = (
-    Killing | Ended | Holding | Storming | PhaseChanged | KernelKilled | LifecycleChanged | Degraded | Failed
+    Killing
+    | Ended
+    | Holding
+    | Storming
+    | Relieving
+    | Relieved
+    | PhaseChanged
+    | KernelKilled
+    | LifecycleChanged
+    | Degraded
+    | Failed
 )

@@ -18,6 +18,7 @@ from oomguard.config import Config
 from oomguard.counters import EPISODES, EVENTS_DROPPED, POLL_OVERRUNS, POLLS
 from oomguard.delays import NoDelays, TaskDelays
 from oomguard.dryrun import DryRun
+from oomguard.easing import Easing
 from oomguard.episode import Outcome
 from oomguard.errors import ConfigError, origin
 from oomguard.event import (
@@ -38,6 +39,7 @@ from oomguard.pressure import Assessment, Phase, Sample
 from oomguard.procevents import NoEvents, ProcEvents
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
+from oomguard.reliever import Reliever
 from oomguard.sampler import Sampler
 from oomguard.scout import Look, Scout
 from oomguard.sources import Source, wanted
@@ -80,6 +82,8 @@ class Guard:
         self._opened = opened
         self._machine = procfs.machine()
         self._releaser = Releaser()
+        self._reliever = Reliever(f"{config.record}.relief")
+        self._easing = Easing(config.relief, config.rules, config.mode, self._machine, self._reliever)
         self._events: list[Event] = []
         self._phases = Phases()
         self._headlines = Headlines()
@@ -131,7 +135,8 @@ class Guard:
         return TaskDelays(delays) if delays and Source.DELAYS in sources else NoDelays()
 
     def _own(self) -> frozenset[Pid]:
-        helpers = (self._teller.pid, None if self._exporter is None else self._exporter.pid)
+        exporter = None if self._exporter is None else self._exporter.pid
+        helpers = (self._teller.pid, self._reliever.pid, exporter)
         return frozenset((Pid(os.getpid()), *(pid for pid in helpers if pid is not None)))
 
     def run(self, missing: tuple[str, ...]) -> None:
@@ -165,6 +170,7 @@ class Guard:
         self._teller.wake()
         if self._exporter is not None:
             self._exporter.stop()
+        self._reliever.stop(LAST_WORDS)
         self._teller.stop(LAST_WORDS)
 
     def _read(self) -> tuple[Sample, Assessment]:
@@ -180,8 +186,10 @@ class Guard:
             hunt.act(sample, assessment, self._read)
         if acting is not hunt.in_flight:
             self._wakeup.watch(hunt.actor.fds)
+            self._easing.make_way(hunt.aimed_at)
         before = self._phases.now
         self._phases.advance(sample.at, assessment.level, acting=hunt.in_flight)
+        self._easing.follow(sample, assessment)
         if not hunt.in_flight:
             self._rest(sample, assessment)
         self._note(before, sample, assessment)
@@ -237,10 +245,18 @@ class Guard:
                 gc.collect()
         else:
             self._hunt.watch(sample)
+            look = self._scout.latest
+            if look is not None and look is not self._learnt:
+                self._easing.ease(sample, assessment, look)
         self._tend(sample.at)
 
     def _tend(self, at: Seconds) -> None:
         self._teller.tend(at)
+        if self._easing.needs_help or self._reliever.left_behind():
+            if (text := self._reliever.tend(at)) is not None:
+                self._events.append(Degraded(text=text))
+        else:
+            self._reliever.retire()
         if self._exporter is not None and (text := self._exporter.tend(at)) is not None:
             self._events.append(Degraded(text=text))
 
@@ -257,6 +273,7 @@ class Guard:
         # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
         self._events += self._hunt.events
         self._configure(config)
+        self._easing.reconfigure(config.relief, config.rules, config.mode)
         self._events.append(LifecycleChanged(what=Lifecycle.RELOADED, text=self._described()))
 
     def _described(self) -> str:
@@ -286,13 +303,14 @@ class Guard:
         self._writer.state(self._state(sample, assessment, took))
         if dropped := self._teller.dropped():
             self._writer.count(EVENTS_DROPPED, dropped)
-        self._events += self._hunt.events
+        self._events += self._hunt.events + self._easing.events
         if self._events:
             for event in self._events:
                 self._writer.tell(event)
             self._teller.wake()
         self._events.clear()
         self._hunt.events.clear()
+        self._easing.events.clear()
 
     def _state(self, sample: Sample, assessment: Assessment, took: Seconds) -> State:
         return State(

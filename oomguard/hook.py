@@ -22,6 +22,8 @@ from oomguard.event import (
     LifecycleChanged,
     Mode,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 from oomguard.names import quoted
@@ -52,6 +54,8 @@ class Occasion(StrEnum):
     """A victim was signalled."""
     WOULD_KILL = "would-kill"
     """In dry run it would have been."""
+    RELIEF = "relief"
+    """Something softer than a kill was tried, or what it brought is known."""
     OUTCOME = "outcome"
     """How it ended for a victim."""
     HOLD = "hold"
@@ -78,7 +82,7 @@ class Hook:
 
 
 def occasion(event: Event) -> Occasion | None:  # noqa: C901, PLR0911  # a closed union
-    """What `event` is an occasion for. A dry run that signals nobody has no kill, no outcome and no storm."""
+    """What `event` is an occasion for. A dry run has no kill, outcome, storm or relief."""
     match event:
         case Killing(mode=Mode.ENFORCE):
             return Occasion.KILL
@@ -86,6 +90,8 @@ def occasion(event: Event) -> Occasion | None:  # noqa: C901, PLR0911  # a close
             return Occasion.WOULD_KILL
         case Ended(mode=Mode.ENFORCE):
             return Occasion.OUTCOME
+        case Relieving(mode=Mode.ENFORCE) | Relieved():
+            return Occasion.RELIEF
         case Storming(mode=Mode.ENFORCE):
             return Occasion.STORM
         case Holding():
@@ -98,7 +104,7 @@ def occasion(event: Event) -> Occasion | None:  # noqa: C901, PLR0911  # a close
             return Occasion.KERNEL_KILL
         case Degraded() | Failed() | LifecycleChanged(what=Lifecycle.RELOAD_REFUSED):
             return Occasion.PROBLEM
-        case Killing() | Ended() | Storming() | PhaseChanged() | LifecycleChanged():
+        case Killing() | Ended() | Storming() | Relieving() | PhaseChanged() | LifecycleChanged():
             return None
     assert_never(event)
 

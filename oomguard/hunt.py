@@ -97,6 +97,12 @@ class Hunt:
         return self._flight is not None
 
     @property
+    def aimed_at(self) -> frozenset[str]:
+        """The control groups of those in flight."""
+        members = () if self._flight is None else self._flight.kill.members
+        return frozenset(judged.cgroup for judged in members)
+
+    @property
     def kill_takes(self) -> Seconds:
         """How long a kill takes here."""
         return self._pace.takes()

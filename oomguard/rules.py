@@ -22,6 +22,19 @@ class Effect(StrEnum):
     LAST = "last"
     PREFER = "prefer"
     ADJUST = "adjust"
+    SIGNAL = "signal"
+    """Moves nobody in the order of death: gets a signal once memory is getting short."""
+
+
+class Signal(StrEnum):
+    """What a process can be asked by to shrink itself."""
+
+    HUP = "SIGHUP"
+    USR1 = "SIGUSR1"
+    USR2 = "SIGUSR2"
+    WINCH = "SIGWINCH"
+    RELEASE = "SIGRTMIN+18"
+    """What the daemons of systemd take it for (systemd's MEMORY_PRESSURE.md)."""
 
 
 class Standing(StrEnum):
@@ -78,6 +91,8 @@ class Rule:
     points: int = 0
     """For `adjust`, in thousandths of memory and swap, as oom_score_adj has them."""
     scope: Scope | None = None
+    signal: Signal | None = None
+    """For `signal`."""
 
 
 class Unread(Enum):
@@ -140,6 +155,12 @@ def pattern(field: Field, text: str) -> Pattern:
     return Pattern(field, text, regex)
 
 
+def is_match(pattern: Pattern, value: str) -> bool:
+    """Whether it matches the whole of `value`; never where it is not to be run now."""
+    end = LONGEST if is_expression(pattern) else len(value)
+    return pattern.regex is not None and pattern.regex.fullmatch(value, 0, end) is not None
+
+
 def is_expression(pattern: Pattern) -> bool:
     """Whether it is a `re:` expression, rather than a glob."""
     return pattern.text.startswith(_EXPRESSION)
@@ -200,8 +221,7 @@ def _answer(pattern: Pattern, subject: Subject) -> bool | Unread:
         return False
     if pattern.regex is None or isinstance(value, Unread):
         return Unread.UNREAD
-    end = LONGEST if is_expression(pattern) else len(value)
-    return pattern.regex.fullmatch(value, 0, end) is not None
+    return is_match(pattern, value)
 
 
 def _value(field: Field, subject: Subject) -> str | Unread | None:

@@ -60,19 +60,22 @@ class Table:
         return None
 
     def take_texts(self, key: str, parse: Callable[[str], T]) -> tuple[T, ...]:
-        """The list of texts at `key`, each parsed; nothing where there is none or one is refused."""
+        """The list of texts at `key`, each parsed; nothing where there is none, or where one is refused."""
         self._known.append(key)
-        if key not in self._values:
+        value, _ = self._values.get(key, ([], ""))
+        if not isinstance(value, list):
+            self.refuse(f"must be a list of texts in quotes, not {_kind(value)}", key)
             return ()
-        value, _ = self._values[key]
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.refuse("must be a list of texts in quotes", key)
-            return ()
-        try:
-            return tuple(map(parse, value))
-        except ValueError as error:
-            self.refuse(str(error), key)
-            return ()
+        parsed = []
+        for each in value:
+            if not isinstance(each, str):
+                self.refuse(f"must hold texts in quotes, not {_kind(each)}", key)
+                return ()
+            try:
+                parsed.append(parse(each))
+            except ValueError as error:
+                self.refuse(str(error), key)
+        return tuple(parsed)
 
     def has(self, key: str) -> bool:
         """Whether a file sets `key`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from oomguard import reliefwords
 from oomguard.episode import Outcome, Sent
 from oomguard.event import (
     Degraded,
@@ -22,6 +23,8 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 from oomguard.holders import Held, Holder
@@ -91,7 +94,7 @@ LIFECYCLE = {
 }
 
 
-def sentence(event: Event) -> str:  # noqa: PLR0911  # one return for each of a closed union
+def sentence(event: Event) -> str:  # noqa: C901, PLR0911  # one return for each of a closed union
     """What happened and why, in one line."""
     match event:
         case Killing():
@@ -106,6 +109,10 @@ def sentence(event: Event) -> str:  # noqa: PLR0911  # one return for each of a 
             return f"Nobody is killed though {because(reasons, figures)}: {HOLDS[why]}{instead}.{spared}"
         case Storming():
             return _storming(event)
+        case Relieving():
+            return reliefwords.relieving(event, _whom(event.cgroup, event.process))
+        case Relieved():
+            return reliefwords.relieved(event, _whom(event.cgroup, event.process))
         case PhaseChanged(after=after, reasons=reasons, likely=likely, figures=figures):
             why_now = f" as {because(reasons, figures)}" if reasons else ""
             first = f" Who would die first is {who(likely)}." if likely else ""
@@ -195,6 +202,12 @@ def who(person: Person) -> str:
     unit = f", {printable(person.unit)}" if person.unit else ""
     swap = f" and {size(person.swap)} of swap" if person.swap else ""
     return f'"{printable(person.comm)}" (pid {person.pid}{unit}, uid {person.uid}, {size(person.rss)}{swap})'
+
+
+def _whom(cgroup: str | None, process: Person | None) -> str:
+    if process is not None:
+        return who(process)
+    return f'the control group "{printable(cgroup or "")}"'
 
 
 def holders(held: Held) -> str:

@@ -17,6 +17,8 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 from oomguard.holders import Holder
@@ -25,6 +27,7 @@ from oomguard.plan import HoldReason
 from oomguard.pressure import Figures, Level, Phase, Reason, Sample, StallOf
 from oomguard.psi import Pressure
 from oomguard.ranking import Spared
+from oomguard.remedy import Action, Ending, Result
 from oomguard.rules import Scope, Standing
 from oomguard.state import State, Thresholds
 from oomguard.storm import Obstacle, Response
@@ -163,11 +166,34 @@ STORMING = Storming(
     kills=3,
     within=Seconds(600.0),
 )
+RELIEVING = Relieving(
+    mode=Mode.ENFORCE,
+    action=Action.RECLAIM,
+    result=Result.PARTLY,
+    cgroup=f"/user.slice/{HOSTILE}",
+    process=None,
+    signal=None,
+    amount=Bytes(40 * MIB),
+    lasts=Seconds(0.0),
+    figures=FIGURES,
+)
+RELIEVED = Relieved(
+    action=Action.SIGNAL,
+    ending=Ending.MEASURED,
+    cgroup=None,
+    process=VICTIM,
+    gained=Bytes(30 * MIB),
+    stalled_before=0.25,
+    stalled_after=0.125,
+    took=Seconds(3.0),
+)
 EVENTS: tuple[Event, ...] = (
     KILLING,
     ENDED,
     HOLDING,
     STORMING,
+    RELIEVING,
+    RELIEVED,
     ACTING,
     KernelKilled(kills=2),
     LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text="no"),

@@ -17,13 +17,16 @@ from oomguard.event import (
     Mode,
     Person,
     PhaseChanged,
+    Relieved,
+    Relieving,
     Storming,
 )
 from oomguard.holders import Holder
 from oomguard.plan import HoldReason
 from oomguard.pressure import Figures, Level, Phase, Reason, StallOf
 from oomguard.ranking import Spared
-from oomguard.rules import Scope, Standing
+from oomguard.remedy import Action, Ending, Result
+from oomguard.rules import Scope, Signal, Standing
 from oomguard.state import State, Thresholds
 from oomguard.storm import Obstacle, Response
 from oomguard.units import MIB, Bytes, Pid, Points, Seconds, Ticks
@@ -134,6 +137,47 @@ def lifecycle(what: Lifecycle, text: str = "") -> LifecycleChanged:
     return LifecycleChanged(what=what, text=text)
 
 
+def relieving(
+    action: Action,
+    result: Result | None = Result.DONE,
+    *,
+    cgroup: str | None = None,
+    process: Person | None = None,
+    amount: int = 0,
+) -> Relieving:
+    return Relieving(
+        mode=Mode.ENFORCE if result else Mode.DRY_RUN,
+        action=action,
+        result=result,
+        cgroup=cgroup,
+        process=process,
+        signal=Signal.USR1 if action is Action.SIGNAL else None,
+        amount=Bytes(amount),
+        lasts=Seconds(10.0 if action in {Action.THROTTLE, Action.FREEZE} else 0.0),
+        figures=figures(),
+    )
+
+
+def relieved(
+    action: Action,
+    ending: Ending,
+    *,
+    cgroup: str | None = None,
+    process: Person | None = None,
+    gained: int = 40 * MIB,
+) -> Relieved:
+    return Relieved(
+        action=action,
+        ending=ending,
+        cgroup=cgroup,
+        process=process,
+        gained=Bytes(gained),
+        stalled_before=0.42,
+        stalled_after=0.1,
+        took=Seconds(3.04),
+    )
+
+
 def one_of_each(name: str) -> tuple[Event, ...]:
     """Every kind of event, with `name` wherever somebody else has put it."""
     someone = person(comm=name, unit=name, rules=(name,))
@@ -143,6 +187,8 @@ def one_of_each(name: str) -> tuple[Event, ...]:
         holding(someone),
         storming(name, obstacle=Obstacle.NO_UNIT, cgroup=name, parent=Pid(812), comm=name),
         phase_changed(Phase.ARMED, Reason.EXHAUSTION_FORECAST, likely=someone),
+        relieving(Action.SIGNAL, process=someone, cgroup=name),
+        relieved(Action.FREEZE, Ending.TIME, cgroup=name),
         KernelKilled(kills=2),
         lifecycle(Lifecycle.RELOAD_REFUSED, name),
         Degraded(text=name),

@@ -23,11 +23,15 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge", "spell", "sources",
+            "bystanders", "gauge", "spell", "sources", "remedy",
+            "relief", "effect",
         }
     ),
     "words": frozenset(
-        {"event", "account", "counters", "state", "codec", "layout", "wording", "roster", "entry"}
+        {
+            "event", "account", "counters", "state", "codec", "layout", "orders", "reliefwords", "wording",
+            "roster", "entry",
+        }
     ),
     "sense": frozenset(
         {
@@ -35,15 +39,17 @@ LAYERS: dict[str, frozenset[str]] = {
             "sampler", "procevents", "delays",
         }
     ),
-    "record": frozenset({"recordfile", "record", "teller", "companion"}),
-    "act": frozenset({"kill", "dryrun"}),
+    "record": frozenset({"recordfile", "record", "teller", "companion", "reliever"}),
+    "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge"}),
     "config": frozenset({"table", "documents", "hook", "config"}),
     "loop": frozenset(
-        {"scout", "hunt", "wakeup", "resident", "guard", "handover", "netlink", "start", "lean"}
+        {
+            "scout", "hunt", "easing", "wakeup", "resident", "guard", "handover", "netlink", "start", "lean",
+        }
     ),
     "people": frozenset(
         {
-            "tmpfs", "errand", "stopunit", "journal", "follower", "hooks", "metrics", "admission",
+            "tmpfs", "errand", "stopunit", "journal", "valve", "follower", "hooks", "metrics", "admission",
             "passwords", "webconfig", "protection", "pages", "collector", "listening", "webserver", "gateway",
             "exporter", "rank", "listing", "status", "check",
         }

@@ -21,7 +21,18 @@ from oomguard.event import (
     Lifecycle,
 )
 from oomguard.pressure import Phase
-from tests.telling import ended, holding, killing, lifecycle, person, phase_changed, storming
+from oomguard.remedy import Action, Ending
+from tests.telling import (
+    ended,
+    holding,
+    killing,
+    lifecycle,
+    person,
+    phase_changed,
+    relieved,
+    relieving,
+    storming,
+)
 
 ROOT = Path(__file__).parents[1]
 CATALOG = ROOT / "systemd/oomguard.catalog"
@@ -35,6 +46,8 @@ SPARSE: tuple[Event, ...] = (
     ended(BARE, Outcome.RECOVERED),
     replace(holding(BARE), spared=(), biggest=(), held=()),
     storming(None),
+    relieving(Action.FREEZE, None),
+    relieved(Action.FREEZE, Ending.TIME),
     phase_changed(Phase.CALM),
     KernelKilled(kills=1),
     lifecycle(Lifecycle.STARTED),

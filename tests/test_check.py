@@ -15,7 +15,8 @@ from oomguard.event import Mode
 from oomguard.hook import Hook, Occasion
 from oomguard.meminfo import Memory
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.rules import Effect, Field, Rule, Scope, pattern
+from oomguard.remedy import Remedies, Restraint
+from oomguard.rules import Effect, Field, Rule, Scope, Signal, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.units import MIB, Amount, Bytes, Percent, parse_duration
@@ -68,6 +69,7 @@ def rule(body: str) -> str:
         (rule('effect = "never"\ncgroup = "system.slice/*"'), 0, "never matches"),
         (rule('effect = "never"\nunit = "sshd"'), 0, "ends in .service or .scope"),
         (rule('effect = "prefer"\nuser = "u"\ncomm = "a-name-of-16-byt"'), 0, "comm is cut to 15 bytes"),
+        ('relief.reclaim = ["user.slice/*"]', 0, 'relief.reclaim: "user.slice/*" never matches'),
         ('limits.available.term = "2GiB"', 0, "2GiB is more than this host has (1GiB)"),
         ('limits.available = {term = "0%", kill = "0%"}', 0, "limits.available.term: 0 is never crossed"),
         ('limits.available.kill = "300MiB"', 0, "limits.available.kill: it is above term here"),
@@ -146,6 +148,7 @@ def test_show_puts_the_whole_configuration_out(tmp_path: Path) -> None:
 
 
 PERCENTS = st.floats(0, 100).map(lambda value: Percent(round(value, 9)))
+GROUPS = st.lists(st.sampled_from(["/a/*", 're:\\d"', "[!b]é\n"]), max_size=3)
 SIZES = st.integers(0, 1 << 50).map(Bytes)
 WINDOWS = st.integers(1000, 60_000)
 
@@ -179,7 +182,8 @@ def one_rule(draw: st.DrawFn, name: str) -> Rule:
         ),
         effect=effect,
         points=draw(st.integers(1, 1000) | st.integers(-1000, -1)) if effect is Effect.ADJUST else 0,
-        scope=draw(st.none() | st.sampled_from(Scope)),
+        scope=None if effect is Effect.SIGNAL else draw(st.none() | st.sampled_from(Scope)),
+        signal=draw(st.sampled_from(Signal)) if effect is Effect.SIGNAL else None,
     )
 
 
@@ -221,6 +225,12 @@ def configs(draw: st.DrawFn) -> Config:
             action=draw(st.sampled_from(Response)),
         ),
         sources=Sources(process_events=draw(st.sampled_from(Use)), delays=draw(st.sampled_from(Use))),
+        relief=Remedies(
+            culprit=draw(st.sampled_from(Restraint)),
+            lasts=parse_duration(f"{draw(st.floats(1, 60)):.9f}s"),
+            reclaim=tuple(pattern(Field.CGROUP, each) for each in draw(GROUPS)),
+            amount=draw(PERCENTS | SIZES),
+        ),
         rules=draw(rules()),
         hooks=draw(hooks()),
         record="/" + draw(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),

@@ -20,7 +20,8 @@ from oomguard.config import (
 from oomguard.errors import ConfigErrors
 from oomguard.event import Mode
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.rules import Effect, Field, Scope
+from oomguard.remedy import Remedies, Restraint
+from oomguard.rules import Effect, Field, Scope, Signal, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.units import MIB, Bytes, Percent, Seconds
@@ -45,6 +46,10 @@ storm.within = "1h"
 storm.action = "stop-unit"
 sources.process_events = "on"
 sources.delays = "off"
+relief.culprit = "freeze"
+relief.for = "30s"
+relief.reclaim = ["/user.slice/*", "re:/b/.+"]
+relief.amount = "64MiB"
 record.path = "/run/x/y"
 metrics.listen = "[::1]:80"
 """
@@ -103,6 +108,12 @@ def test_every_key_is_read(main: Path) -> None:
         grace=Seconds(3.0),
         storm=Tolerance(kills=5, within=Seconds(3600.0), action=Response.STOP_UNIT),
         sources=Sources(process_events=Use.ON, delays=Use.OFF),
+        relief=Remedies(
+            culprit=Restraint.FREEZE,
+            lasts=Seconds(30.0),
+            reclaim=(pattern(Field.CGROUP, "/user.slice/*"), pattern(Field.CGROUP, "re:/b/.+")),
+            amount=Bytes(64 * MIB),
+        ),
         rules=(),
         hooks=(),
         record="/run/x/y",
@@ -208,6 +219,17 @@ def test_drop_ins_replace_values_and_add_rules(main: Path) -> None:
         ("storm.within = 600", "storm.within", "must be text in quotes, not the number 600"),
         ('storm.action = "stop"', "storm.action", 'did you mean "stop-unit"?'),
         ('storm.kill = "3"', "storm.kill", 'did you mean "storm.kills"?'),
+        ('relief.culprit = "freze"', "relief.culprit", 'did you mean "freeze"?'),
+        ("relief.culprit = false", "relief.culprit", "must be text in quotes"),
+        ('relief.for = "0s"', "relief.for", "is 0s; it must be between 1s and 60s"),
+        ('relief.for = "61s"', "relief.for", "is 61s; it must be between 1s and 60s"),
+        ('relief.reclaim = "/x"', "relief.reclaim", "must be a list of texts in quotes, not text"),
+        ("relief.reclaim = [3]", "relief.reclaim", "must hold texts in quotes, not the number 3"),
+        ('relief.reclaim = [""]', "relief.reclaim", "is empty"),
+        ('relief.reclaim = ["re:("]', "relief.reclaim", "is not a valid regular expression"),
+        (f"relief.reclaim = {['/x'] * 17}", "relief.reclaim", "has 17 patterns; at most 16 may be"),
+        ('relief.amount = "x"', "relief.amount", "is not a size"),
+        ('relief.amout = "1%"', "relief.amout", 'did you mean "relief.amount"?'),
         ('record.path = "run/x"', "record.path", "is not an absolute path"),
         ('record.path = ""', "record.path", "is not an absolute path"),
         ('record.path = "/a\\u0000b"', "record.path", "is not an absolute path"),
@@ -252,6 +274,11 @@ def test_what_is_wrong_is_told_with_file_and_key(main: Path, text: str, key: str
         (('"never"', '"adjust"\npoints = true'), "points", "must be an integer, not true or false"),
         (('"never"', '"adjust"\npoints = "3"'), "points", "must be an integer, not text"),
         (('"never"', '"never"\nscope = "all"'), "scope", "is not a known word"),
+        (('"never"', '"signal"'), "effect", '"signal" needs one to send'),
+        (('"never"', '"never"\nsignal = "SIGUSR1"'), "signal", 'is only for effect = "signal", not "never"'),
+        (('"never"', '"signal"\nsignal = "SIGKILL"'), "signal", "is not a known word"),
+        (('"never"', '"signal"\nsignal = "SIGUSR1"\npoints = 3'), "points", "are only for"),
+        (('"never"', '"signal"\nsignal = "SIGUSR1"\nscope = "tree"'), "scope", "is what dies with a victim"),
     ],
 )
 def test_what_is_wrong_with_a_rule_is_told(
@@ -269,6 +296,19 @@ def test_what_is_wrong_with_a_rule_is_told(
 def test_points_reach_as_far_as_oom_score_adj(main: Path, points: int) -> None:
     main.write_text(RULE.replace('"never"', f'"adjust"\npoints = {points}'))
     assert load(main).rules[0].points == points
+
+
+@pytest.mark.parametrize("signal", Signal)
+def test_a_rule_may_name_a_signal(main: Path, signal: Signal) -> None:
+    main.write_text(RULE.replace('"never"', f'"signal"\nsignal = "{signal}"'))
+    (rule,) = load(main).rules
+    assert (rule.effect, rule.signal) == (Effect.SIGNAL, signal)
+
+
+@pytest.mark.parametrize("seconds", [1, 60])
+def test_the_bounds_of_a_restraint(main: Path, seconds: int) -> None:
+    main.write_text(f'relief.for = "{seconds}s"')
+    assert load(main).relief.lasts == Seconds(seconds)
 
 
 def test_an_unnamed_rule_is_told_by_its_number(main: Path) -> None:
@@ -450,7 +490,7 @@ def test_the_examples_of_rules_in_the_shipped_file_load(tmp_path: Path) -> None:
     examples = [line.removeprefix("#   ") for line in lines if line.startswith("#   ")]
     main = tmp_path / "oomguard.toml"
     main.write_text("\n".join(examples))
-    assert [rule.name for rule in load(main).rules] == ["database", "builds", "browsers"]
+    assert [rule.name for rule in load(main).rules] == ["database", "builds", "cache", "browsers"]
 
 
 def test_the_file_for_a_firewall_box_loads() -> None:

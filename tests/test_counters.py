@@ -12,7 +12,7 @@ from oomguard.episode import Outcome, Sent
 from oomguard.event import Event, KernelKilled, Lifecycle, LifecycleChanged, Mode
 from oomguard.storm import Response
 from oomguard.units import Bytes, Seconds
-from tests.specimens import ACTING, ENDED, EVENTS, HOLDING, KILLING, STORMING
+from tests.specimens import ACTING, ENDED, EVENTS, HOLDING, KILLING, RELIEVED, RELIEVING, STORMING
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,10 @@ from tests.specimens import ACTING, ENDED, EVENTS, HOLDING, KILLING, STORMING
         (replace(STORMING, action=Response.STOP_UNIT), {("storms", ("stop-unit",)): 1}),
         (replace(STORMING, mode=Mode.DRY_RUN), {}),
         (ACTING, {}),
+        (RELIEVING, {("reliefs", ("reclaim", "partly")): 1}),
+        (replace(RELIEVING, mode=Mode.DRY_RUN, result=None), {("would_reliefs", ("reclaim",)): 1}),
+        (RELIEVED, {("relief_gained_bytes", ("signal",)): 30 << 20}),
+        (replace(RELIEVED, gained=Bytes(-1)), {("relief_gained_bytes", ("signal",)): 0}),
         (KernelKilled(kills=7), {("kernel_kills", ()): 7}),
         (LifecycleChanged(what=Lifecycle.RELOADED, text=""), {("config_reloads", ("accepted",)): 1}),
         (LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=""), {("config_reloads", ("refused",)): 1}),

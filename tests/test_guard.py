@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -20,6 +21,7 @@ from oomguard.cgroupfs import GroupStalls
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import EPISODES, POLLS
 from oomguard.delays import Accounting, NoDelays
+from oomguard.easing import Easing
 from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
@@ -29,6 +31,8 @@ from oomguard.event import (
     Lifecycle,
     LifecycleChanged,
     Mode,
+    Relieved,
+    Relieving,
 )
 from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
@@ -40,7 +44,10 @@ from oomguard.procevents import Subscription
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.record import Reader, Writer
-from oomguard.rules import Effect, Field, Rule, pattern
+from oomguard.reliever import Reliever
+from oomguard.remedy import Action, Ending, Restraint
+from oomguard.rules import Effect, Field, Rule, Signal, pattern
+from oomguard.scout import WATCH_EVERY
 from oomguard.sources import Sources, Use
 from oomguard.state import State
 from oomguard.taskstats import Delays
@@ -413,3 +420,86 @@ def test_sources_are_used_while_armed_and_let_go_of_at_the_end(
     Waits.watched.clear()
     ours.close()
     theirs.close()
+
+
+@pytest.mark.usefixtures("somebody")
+def test_what_a_dry_run_would_try_before_anybody_dies_is_told(writer: Writer, host: Host) -> None:
+    host.share_available = 0.15
+    asking = Rule(
+        name="caches", patterns=(pattern(Field.CGROUP, "*"),), effect=Effect.SIGNAL, signal=Signal.USR1
+    )
+    limits = replace(QUIET.limits, available=Limit(term=Percent(10), kill=Percent(0)))
+
+    def wait_for_a_look() -> frozenset[int]:
+        time.sleep(WATCH_EVERY)
+        return poll()
+
+    run(writer, host, poll, wait_for_a_look, config=replace(QUIET, limits=limits, rules=(asking,)))
+    told = [event for event in events(writer) if isinstance(event, Relieving)]
+    assert told
+    assert {(event.mode, event.action, event.result) for event in told} == {
+        (Mode.DRY_RUN, Action.SIGNAL, None)
+    }
+    assert "Killing" not in kinds(writer)
+    assert len({event.process.pid for event in told if event.process}) == len(told)
+
+
+def test_what_a_dead_guard_left_frozen_is_undone_whatever_is_configured(
+    writer: Writer, host: Host, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    notes = tmp_path / "record.relief"
+    notes.write_text(
+        '{"action": "freeze", "cgroup": "/no/such", "inode": 1, "before": "0", "written": "1"}\n'
+    )
+
+    def wait() -> frozenset[int]:
+        until = time.monotonic() + 30
+        while notes.stat().st_size and time.monotonic() < until:
+            time.sleep(0.01)
+        return poll()
+
+    run(writer, host, wait, poll, config=replace(QUIET, record=str(record)))
+    assert notes.stat().st_size == 0
+    (found,) = (event for event in events(writer) if isinstance(event, Relieved))
+    assert (found.cgroup, found.ending) == ("/no/such", Ending.LEFT_BEHIND)
+
+
+@pytest.mark.usefixtures("somebody")
+def test_whoever_is_to_end_is_let_go(writer: Writer, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go: list[frozenset[str]] = []
+    monkeypatch.setattr(Easing, "make_way", lambda _, cgroups: let_go.append(cgroups))
+    host.share_available = 0.1
+    run(writer, host, poll, config=SHORT)
+    assert "Killing" in kinds(writer)
+    assert let_go
+    assert all(cgroups for cgroups in let_go)
+
+
+def test_a_relieving_process_comes_and_goes_with_the_configuration(
+    writer: Writer, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there while it is wanted, and after the end there is none."""
+    there: list[bool] = []
+    relievers: list[Reliever] = []
+    tend, retire = Reliever.tend, Reliever.retire
+
+    def tended(self: Reliever, now: Seconds) -> str | None:
+        relievers.append(self)
+        told = tend(self, now)
+        there.append(self.is_there)
+        return told
+
+    def retired(self: Reliever) -> None:
+        retire(self)
+        there.append(self.is_there)
+
+    monkeypatch.setattr(Reliever, "tend", tended)
+    monkeypatch.setattr(Reliever, "retire", retired)
+    quiet = replace(QUIET, mode=Mode.ENFORCE, rules=(EVERYBODY,), record=str(tmp_path / "record"))
+    wanted = replace(quiet, relief=replace(quiet.relief, culprit=Restraint.FREEZE))
+    run(writer, host, reload, poll, config=quiet, load=lambda: wanted)
+    assert there == [False, True, True, False]
+    pid = relievers[0].pid
+    assert pid is not None
+    assert os.waitpid(pid, 0) == (pid, 0)

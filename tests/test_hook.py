@@ -11,8 +11,20 @@ from oomguard.errors import ConfigErrors
 from oomguard.event import Event, KernelKilled, Lifecycle, Mode
 from oomguard.hook import MOST_HOOKS, Hook, Occasion, occasion
 from oomguard.pressure import Phase
+from oomguard.remedy import Action, Ending
 from oomguard.units import Seconds
-from tests.telling import ended, holding, killing, lifecycle, one_of_each, person, phase_changed, storming
+from tests.telling import (
+    ended,
+    holding,
+    killing,
+    lifecycle,
+    one_of_each,
+    person,
+    phase_changed,
+    relieved,
+    relieving,
+    storming,
+)
 
 HOOK = """
 [[hook]]
@@ -35,6 +47,9 @@ def main(tmp_path: Path) -> Path:
         (killing(person(), mode=DRY), Occasion.WOULD_KILL),
         (ended(person(), Outcome.HUNG), Occasion.OUTCOME),
         (replace(ended(person(), Outcome.HUNG), mode=DRY), None),
+        (relieving(Action.FREEZE), Occasion.RELIEF),
+        (relieving(Action.FREEZE, None), None),
+        (relieved(Action.FREEZE, Ending.TIME), Occasion.RELIEF),
         (storming(), Occasion.STORM),
         (storming(mode=DRY), None),
         (holding(person()), Occasion.HOLD),

@@ -23,6 +23,7 @@ MACHINES = {
     "service": Machine(),
     "kills": Machine(),
     "telling": Machine(),
+    "relief": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "faults": Machine(),
     "settings": Machine(),
     "crowd": Machine(),

@@ -29,6 +29,7 @@ static const char usage[] =
     "modes:\n"
     "  flat MIB                  grow to MIB as fast as it goes, then hold it\n"
     "  leak MIB RATE             grow to MIB at RATE MiB a second, then hold it\n"
+    "  cache MIB RATE            the same, and give all of it back at SIGUSR1\n"
     "  promise MIB RATE          have MIB promised at RATE MiB a second, and use none of it\n"
     "  spike MIB SECONDS         grow to MIB as fast as it goes, hold it for SECONDS, and exit\n"
     "  work MIB                  grow to MIB, then use its pages at random for ever\n"
@@ -96,6 +97,34 @@ static void grow(long mib, long rate)
 		if (rate)
 			keep_pace(&start, i + 1, rate);
 	}
+}
+
+static volatile sig_atomic_t asked;
+
+static void note_that_asked(int number)
+{
+	asked = number;
+}
+
+static void cache(long mib, long rate)
+{
+	static const struct timespec moment = {.tv_nsec = 100000000};
+	char **block = calloc((size_t)mib, sizeof *block);
+	if (!block)
+		err(1, "calloc");
+	signal(SIGUSR1, note_that_asked);
+	struct timespec start;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (long i = 0; i < mib && !asked; i++) {
+		block[i] = map_anonymous(MIB);
+		fill(block[i], MIB);
+		keep_pace(&start, i + 1, rate);
+	}
+	while (!asked)
+		nanosleep(&moment, NULL);
+	for (long i = 0; i < mib && block[i]; i++)
+		munmap(block[i], MIB);
+	hold();
 }
 
 static void promise(long mib, long rate)
@@ -242,6 +271,8 @@ int main(int argc, char **argv)
 		grow(number(word[1]), 0), hold();
 	else if (!strcmp(mode, "leak") && words == 3)
 		grow(number(word[1]), number(word[2])), hold();
+	else if (!strcmp(mode, "cache") && words == 3)
+		cache(number(word[1]), number(word[2]));
 	else if (!strcmp(mode, "promise") && words == 3)
 		promise(number(word[1]), number(word[2])), hold();
 	else if (!strcmp(mode, "spike") && words == 3)

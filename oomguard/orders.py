@@ -1,0 +1,161 @@
+"""What the guard and its relieving process say to each other: a line of JSON each. Pure.
+
+An order fits into PIPE_BUF, so that it is written whole or not at all (pipe(7)).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from oomguard.process import Key
+from oomguard.remedy import Action, Ending, Result
+from oomguard.rules import Signal
+from oomguard.units import Bytes, Pid, Seconds, Ticks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOrder:
+    """Send a signal to a process, if it still is who it was and catches it."""
+
+    number: int
+    key: Key
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimOrder:
+    """Reclaim so much from a group in which nobody but `members` is."""
+
+    number: int
+    cgroup: str
+    members: tuple[Pid, ...]
+    amount: Bytes
+    lasts: Seconds
+    """When to give up, from now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestrainOrder:
+    """Slow down or stop a group in which nobody but `members` is, for so long at the most."""
+
+    number: int
+    action: Action
+    cgroup: str
+    members: tuple[Pid, ...]
+    lasts: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoOrder:
+    """End this act before its time."""
+
+    number: int
+    ending: Ending
+
+
+Order = SendOrder | ReclaimOrder | RestrainOrder | UndoOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of an order."""
+
+    number: int
+    result: Result
+    amount: Bytes
+    """What was reclaimed, or what the group is held to; else 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """A restraint is over."""
+
+    number: int
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A restraint that a dead guard had left behind is over."""
+
+    action: Action
+    cgroup: str
+
+
+Report = Tried | Undone | Found
+
+
+def encode(message: Order | Report) -> bytes:
+    """One line."""
+    plain = {"kind": type(message).__name__, **asdict(message)}
+    return json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode_order(line: bytes) -> Order:
+    """Raises `ValueError` for what is none."""
+    match _plain(line):
+        case {
+            "kind": "SendOrder",
+            "number": int(number),
+            "key": {"pid": int(pid), "starttime": int(starttime)},
+            "signal": str(signal),
+        }:
+            key = Key(Pid(pid), Ticks(starttime))
+            return SendOrder(number=number, key=key, signal=Signal(signal))
+        case {
+            "kind": "ReclaimOrder",
+            "number": int(number),
+            "cgroup": str(cgroup),
+            "members": list(members),
+            "amount": int(amount),
+            "lasts": float() | int() as lasts,
+        }:
+            return ReclaimOrder(
+                number=number,
+                cgroup=cgroup,
+                members=_pids(members),
+                amount=Bytes(amount),
+                lasts=Seconds(lasts),
+            )
+        case {
+            "kind": "RestrainOrder",
+            "number": int(number),
+            "action": str(action),
+            "cgroup": str(cgroup),
+            "members": list(members),
+            "lasts": float() | int() as lasts,
+        }:
+            return RestrainOrder(
+                number=number,
+                action=Action(action),
+                cgroup=cgroup,
+                members=_pids(members),
+                lasts=Seconds(lasts),
+            )
+        case {"kind": "UndoOrder", "number": int(number), "ending": str(ending)}:
+            return UndoOrder(number=number, ending=Ending(ending))
+    raise ValueError("not an order")
+
+
+def decode_report(line: bytes) -> Report:
+    """Raises `ValueError` for what is none."""
+    match _plain(line):
+        case {"kind": "Tried", "number": int(number), "result": str(result), "amount": int(amount)}:
+            return Tried(number=number, result=Result(result), amount=Bytes(amount))
+        case {"kind": "Undone", "number": int(number), "ending": str(ending)}:
+            return Undone(number=number, ending=Ending(ending))
+        case {"kind": "Found", "action": str(action), "cgroup": str(cgroup)}:
+            return Found(action=Action(action), cgroup=cgroup)
+    raise ValueError("not a report")
+
+
+def _plain(line: bytes) -> Any:
+    return json.loads(line)
+
+
+def _pids(values: list[Any]) -> tuple[Pid, ...]:
+    if not all(type(value) is int for value in values):
+        raise ValueError("a member is not a pid")
+    return tuple(map(Pid, values))
