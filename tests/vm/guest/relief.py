@@ -5,13 +5,15 @@ The machine has 1 GiB and swap, which does not count here: what is available dec
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.vm.guest import guard
 from tests.vm.guest.check import check, measured
 from tests.vm.guest.guard import GUARD, counter, events
 from tests.vm.guest.hog import hog
-from tests.vm.guest.host import Unit, meminfo, run, until
+from tests.vm.guest.host import Unit, eat, meminfo, run, until
 
 LIMITS = """
 [limits.available]
@@ -161,7 +163,7 @@ def in_dry_run_nothing_is_done() -> None:
 @check(limit=150)
 def when_the_guard_stops_nobody_stays_frozen() -> None:
     guard.reload(relief("freeze", "60s"))
-    with hog("leaker8", "leak", _down_to(SHORT - 60), "20") as leaker:
+    with _leaker("leaker8", "leak", _down_to(SHORT - 60), "20") as leaker:
         until(lambda: _is_frozen(leaker), "the frost")
         run("systemctl", "stop", GUARD.name)
         assert not _is_frozen(leaker)
@@ -172,7 +174,7 @@ def when_the_guard_stops_nobody_stays_frozen() -> None:
 @check(limit=180)
 def what_a_dead_guard_left_frozen_is_thawed_by_the_next() -> None:
     guard.reload(relief("freeze", "60s"))
-    with hog("leaker9", "leak", _down_to(SHORT - 60), "20") as leaker:
+    with _leaker("leaker9", "leak", _down_to(SHORT - 60), "20") as leaker:
         until(lambda: _is_frozen(leaker), "the frost")
         guard.CONFIG.write_text(LIMITS)
         pid = GUARD.pid
@@ -186,6 +188,16 @@ def what_a_dead_guard_left_frozen_is_thawed_by_the_next() -> None:
 @check()
 def nothing_failed() -> None:
     assert counter("failures") == 0, events("failed")
+
+
+@contextmanager
+def _leaker(name: str, *words: str) -> Iterator[Unit]:
+    """A `hog` during which the guard itself may go."""
+    unit = eat(name, *words)
+    try:
+        yield unit
+    finally:
+        unit.stop()
 
 
 def _down_to(mib: int) -> str:
