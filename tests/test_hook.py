@@ -89,7 +89,7 @@ def test_a_hook_is_read(main: Path) -> None:
         (('name = "h"', ""), "name", "is missing"),
         (('"h"', '"a b"'), "name", "must be 1 to 64 of the characters"),
         (('["/bin/true", "a b", ""]', '"/bin/true"'), "command", "must be a list of texts in quotes"),
-        (('"a b"', "3"), "command", "must be a list of texts in quotes"),
+        (('"a b"', "3"), "command", "must hold texts in quotes"),
         (('["/bin/true", "a b", ""]', "[]"), "command", "is empty"),
         (("/bin/true", "true"), "command", '"true" is not an absolute path'),
         (('"a b"', '"a\\u0000b"'), "command", "has a character that no argument can have"),
