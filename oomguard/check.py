@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from oomguard.config import Config, load
+from oomguard.enclosure import Entry
 from oomguard.errors import ConfigErrors
 from oomguard.meminfo import Memory
 from oomguard.names import quoted
@@ -83,6 +84,7 @@ def to_toml(config: Config) -> str:
         "\n[metrics]",
         f"listen = {_string(str(config.listen))}",
         *(line for rule in config.rules for line in _rule_lines(rule)),
+        *(line for entry in config.enclosures for line in _cgroup_lines(entry)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -161,6 +163,16 @@ def _rule_lines(rule: Rule) -> Iterator[str]:
         yield f"points = {rule.points}"
     if rule.scope is not None:
         yield f"scope = {_string(rule.scope)}"
+
+
+def _cgroup_lines(entry: Entry) -> Iterator[str]:
+    yield "\n[[cgroup]]"
+    yield f"name = {_string(entry.name)}"
+    yield f"path = {_string(entry.path)}"
+    yield f"term = {_string(spell_amount(entry.term))}"
+    yield f"kill = {_string(spell_amount(entry.kill))}"
+    if entry.budget is not None:
+        yield f"budget = {_string(spell_duration(entry.budget))}"
 
 
 def _string(text: str) -> str:

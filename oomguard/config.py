@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from oomguard.badness import Policy
-from oomguard.documents import Document, find, tables_of
+from oomguard.documents import CGROUP, RULE, Document, find, tables_of
+from oomguard.enclosure import Entry
+from oomguard.enclosures import entries
 from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.event import Mode
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.rules import Effect, Field, Rule, Scope, pattern
 from oomguard.storm import Response, Tolerance
-from oomguard.table import Table, word
+from oomguard.table import Table, refuse_duplicates, take_name, word
 from oomguard.units import (
     Amount,
     Percent,
@@ -34,7 +36,6 @@ MOST_RULES = 64
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 1.0, 60.0
 _FEWEST_KILLS, _MOST_KILLS = 2, 16
 _SHORTEST_STORM, _LONGEST_STORM = 1.0, 86400.0
-_RULE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
@@ -61,6 +62,8 @@ class Config:
     """[victim] grace: the longest time from TERM to KILL; it shrinks with the headroom."""
     storm: Tolerance
     rules: tuple[Rule, ...]
+    enclosures: tuple[Entry, ...]
+    """The [[cgroup]]s."""
     record: str
     """[record] path."""
     listen: Address
@@ -82,6 +85,7 @@ DEFAULTS = Config(
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
     rules=(),
+    enclosures=(),
     record="/run/oomguard/record",
     listen=Address(host="127.0.0.1", port=9797),
 )
@@ -107,25 +111,30 @@ def read(path: str | os.PathLike[str] | None) -> tuple[list[Document], list[Conf
 
 def build(documents: list[Document], problems: list[ConfigError]) -> Config:
     """The configuration that `documents` come to; raises `ConfigErrors` for theirs and for `problems`."""
-    settings, tables, misplaced = tables_of(documents)
+    settings, lists, misplaced = tables_of(documents)
+    tables, cgroups = lists[RULE], lists[CGROUP]
     rules = list(map(_rule, tables))
-    _refuse_duplicates(tables, rules)
     for table in tables[MOST_RULES:]:
         table.refuse(f"is one rule too many: at most {MOST_RULES} may be", "name")
+    mode, limits = settings.take("mode", word(Mode), DEFAULTS.mode), _limits(settings, DEFAULTS.limits)
+    enclosures = entries(cgroups, limits.stall_window)
+    refuse_duplicates("rule", tables)
+    refuse_duplicates("cgroup", cgroups)
     config = Config(
-        mode=settings.take("mode", word(Mode), DEFAULTS.mode),
-        limits=_limits(settings, DEFAULTS.limits),
+        mode=mode,
+        limits=limits,
         policy=settings.take("victim.policy", word(Policy), DEFAULTS.policy),
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
         storm=_storm(settings, DEFAULTS.storm),
         rules=tuple(filter(None, rules)),
+        enclosures=enclosures,
         record=settings.take("record.path", _absolute, DEFAULTS.record),
         listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
     )
     settings.close()
     problems += misplaced
-    problems += [problem for table in (settings, *tables) for problem in table.problems]
+    problems += [problem for table in (settings, *tables, *cgroups) for problem in table.problems]
     if problems:
         raise ConfigErrors(tuple(problems))
     return config
@@ -223,7 +232,7 @@ def _absolute(text: str) -> str:
 
 def _rule(table: Table) -> Rule | None:
     """The rule, or None where the table has problems."""
-    name = table.take("name", _rule_name, None)
+    name = table.take("name", take_name, None)
     effect = table.take("effect", word(Effect), None)
     points = table.take_integer("points")
     scope = table.take("scope", word(Scope), None)
@@ -243,19 +252,3 @@ def _rule(table: Table) -> Rule | None:
     if table.problems or name is None or effect is None:
         return None
     return Rule(name=name, patterns=patterns, effect=effect, points=points or 0, scope=scope)
-
-
-def _rule_name(text: str) -> str:
-    if _RULE_NAME.fullmatch(text) is None:
-        raise ValueError(f"{quoted(text)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
-    return text
-
-
-def _refuse_duplicates(tables: list[Table], rules: list[Rule | None]) -> None:
-    taken: dict[str, str] = {}
-    for table, rule in zip(tables, rules, strict=True):
-        if rule is None:
-            continue
-        if rule.name in taken:
-            table.refuse(f"is the name of a rule in {taken[rule.name]} already; each needs its own", "name")
-        taken[rule.name] = table.home

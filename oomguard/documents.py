@@ -30,18 +30,25 @@ def find(files: list[str], folder: str) -> tuple[list[Document], list[ConfigErro
     return documents, problems
 
 
-def tables_of(documents: list[Document]) -> tuple[Table, list[Table], list[ConfigError]]:
-    """All settings in one table, the later ones over the earlier; a table for each [[rule]]; problems."""
+RULE, CGROUP = "rule", "cgroup"
+LISTS = (RULE, CGROUP)
+"""What may be there more than once: [[rule]] and [[cgroup]]."""
+
+
+def tables_of(documents: list[Document]) -> tuple[Table, dict[str, list[Table]], list[ConfigError]]:
+    """All settings in one table, the later ones over the earlier; a table for each of `LISTS`; problems."""
     home = documents[0][0] if documents else ""
-    settings, rules, problems = Table("", home), list[Table](), list[ConfigError]()
+    settings, problems = Table("", home), list[ConfigError]()
+    lists: dict[str, list[Table]] = {kind: [] for kind in LISTS}
     for file, content in documents:
         try:
-            rules += _rule_tables(content.get("rule", []), file)
+            for kind in LISTS:
+                lists[kind] += _listed(kind, content.get(kind, []), file)
         except ConfigError as error:
             problems.append(error)
         else:
-            settings.merge({key: value for key, value in content.items() if key != "rule"}, file)
-    return settings, rules, problems
+            settings.merge({key: value for key, value in content.items() if key not in LISTS}, file)
+    return settings, lists, problems
 
 
 def _drop_ins(folder: str) -> list[str]:
@@ -77,13 +84,13 @@ def _content(file: str) -> dict[str, object]:
         raise ConfigError(file, "", "is not valid TOML: it is nested too deeply") from error
 
 
-def _rule_tables(entries: object, file: str) -> list[Table]:
+def _listed(kind: str, entries: object, file: str) -> list[Table]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigError(file, "rule", "must be a list of tables: write [[rule]], with two brackets")
+        raise ConfigError(file, kind, f"must be a list of tables: write [[{kind}]], with two brackets")
     tables = []
     for number, entry in enumerate(entries, start=1):
         name = entry.get("name")
-        table = Table(f"rule {quoted(name) if isinstance(name, str) else number}", file)
+        table = Table(f"{kind} {quoted(name) if isinstance(name, str) else number}", file)
         table.merge(entry, file)
         tables.append(table)
     return tables

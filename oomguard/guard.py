@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 from oomguard import bystanders
 from oomguard.census import Census, resolver_for
@@ -42,6 +43,7 @@ from oomguard.state import State, thresholds
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
 from oomguard.wakeup import Wakeup
+from oomguard.warden import Warden
 
 ACTING_PAUSE = Seconds(0.02)
 COLLECT_EVERY = Seconds(600.0)
@@ -94,6 +96,7 @@ class Guard:
         self._scout = Scout(
             policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
         )
+        self._warden = Warden(self._procfs.cgroups(), config.enclosures, config.limits.stall_window)
         self._hunt = Hunt(
             scout=self._scout,
             actor=self._actor(config.mode, census),
@@ -132,7 +135,12 @@ class Guard:
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
         sample, assessment = self._read()
+        self._warden.tend(sample.at)
+        self._read_groups(sample, assessment, None)
         self._hunt.rehearse(sample, assessment)
+        if self._config.enclosures:
+            self._hunt.rehearse(sample, self._warden.of("/", assessment))
+        self._scout.census.refresh()
         self._learn()
         self._events += [Degraded(text=text) for text in missing]
         self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
@@ -150,29 +158,57 @@ class Guard:
         sample = self._hunt.actor.world(self._sampler.take(self._gauge.is_near))
         return sample, self._gauge.read(sample, self._hunt.kill_takes)
 
+    def _read_groups(self, sample: Sample, host: Assessment, urgent: str | None) -> None:
+        hunt = self._hunt
+        self._warden.read(sample, host, hunt.kill_takes, hunt.actor.pretended_in, urgent)
+
+    def _read_group(self, path: str) -> tuple[Sample, Assessment]:
+        """The host, and how bad it is for this control group of it."""
+        sample, host = self._read()
+        self._read_groups(sample, host, path)
+        return sample, self._warden.of(path, host)
+
     def _poll(self) -> None:
-        sample, assessment = self._read()
+        sample, host = self._read()
         hunt, acting = self._hunt, self._hunt.in_flight
+        self._read_groups(sample, host, hunt.group)
+        assessment = self._warden.overall(host)
         if acting:
-            self._follow(sample, assessment)
-        elif assessment.reasons:
-            hunt.act(sample, assessment, self._read)
+            self._follow(sample, host)
+        elif host.reasons:
+            hunt.act(sample, host, self._read)
+        else:
+            self._act_in_groups(sample)
         if acting is not hunt.in_flight:
             self._wakeup.watch(hunt.actor.fds)
         self._note(sample, assessment)
         if not hunt.in_flight:
-            self._rest(sample, assessment)
+            self._rest(sample, host)
         self._learn()
-        self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
+        self._pause = ACTING_PAUSE if acting or hunt.in_flight else self._until_due(assessment)
         self._publish(sample, assessment)
 
-    def _follow(self, sample: Sample, assessment: Assessment) -> None:
+    def _until_due(self, assessment: Assessment) -> Seconds:
+        now = Seconds(time.monotonic())
+        return min(pause(assessment), max(self._warden.pause(now), ACTING_PAUSE))
+
+    def _act_in_groups(self, sample: Sample) -> None:
+        """In the worst of those that are short, in which anybody may die."""
+        for short in self._warden.crossed():
+            group = short.figures.group
+            if group is not None and not self._hunt.in_flight:
+                self._hunt.act(sample, short, partial(self._read_group, group.path))
+
+    def _follow(self, sample: Sample, host: Assessment) -> None:
         """The stall that a victim caused is forgotten once it has exited: what comes next is another's."""
-        was_settling = self._hunt.settling
-        outcome = self._hunt.follow(sample, assessment)
+        was_settling, group = self._hunt.settling, self._hunt.group
+        outcome = self._hunt.follow(sample, host if group is None else self._warden.of(group, host))
         has_exited = self._hunt.settling or outcome in (Outcome.RECOVERED, Outcome.NOT_ENOUGH)
         if has_exited and not was_settling:
-            self._gauge.restart(sample.at)
+            if group is None:
+                self._gauge.restart(sample.at)
+            else:
+                self._warden.restart(group)
 
     def _learn(self) -> None:
         """From the latest look: whose stall is the culprit's own, and who the bystanders are."""
@@ -200,6 +236,7 @@ class Guard:
     def _rest(self, sample: Sample, assessment: Assessment) -> None:
         """What has time only while nobody is in flight, and what has time only while no limit is crossed."""
         self._scout.census.refresh()
+        self._warden.tend(sample.at)
         if self._reload_due:
             self._reload_due = False
             self._reload()
@@ -229,6 +266,7 @@ class Guard:
             self._events.append(LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=str(error)))
             return
         self._scout.census.close()
+        self._warden.close()
         # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
         self._events += self._hunt.events
         self._configure(config)
@@ -289,4 +327,5 @@ class Guard:
             psi=sample.pressure is not None,
             candidates=self._scout.candidates,
             spared=self._scout.spared,
+            watched=self._warden.watched(),
         )

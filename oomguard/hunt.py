@@ -6,6 +6,7 @@ Nothing here tells anything: events are left in `events`, which the loop publish
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -86,16 +87,21 @@ class Hunt:
         self._holdings = holdings
         self._flight: _Flight | None = None
         self._passed_over: frozenset[Key] = frozenset()
-        self._disappointment = 0
-        self._hold_until = Seconds(0.0)
+        self._disappointment: Counter[str | None] = Counter()
+        self._hold_until: dict[str | None, Seconds] = {}
         self._pace = Pace()
         self._storms = Storms(storm)
-        self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Seconds] = {}
+        self._held: dict[tuple[str | None, HoldReason, tuple[Reason, ...]], Seconds] = {}
 
     @property
     def in_flight(self) -> bool:
         """An episode is on."""
         return self._flight is not None
+
+    @property
+    def group(self) -> str | None:
+        """The control group that the episode is about; None: the whole host."""
+        return None if self._flight is None else _path(self._flight.kill.assessment)
 
     @property
     def kill_takes(self) -> Seconds:
@@ -116,27 +122,28 @@ class Hunt:
         for _ in range(LOOKS_HELD):
             # So that everybody is ranked anew, which takes more memory than all that comes later.
             self.scout.forget()
-            look = self.scout.look(sample, assessment.reasons, self._left_out())
-            self._plan(assessment, look, self._who_holds(look.ranking))
+            look = self._look(sample, assessment)
+            self._plan(assessment, look, self._who_holds(assessment, look.ranking))
 
     def relax(self, sample: Sample) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
-        self._disappointment = 0
+        self._disappointment.clear()
         self._passed_over = frozenset()
         self._held = {held: at for held, at in self._held.items() if sample.at - at < HELD}
 
     def act(
         self, sample: Sample, assessment: Assessment, read: Callable[[], tuple[Sample, Assessment]]
     ) -> None:
-        """A limit is crossed and nobody is in flight: end somebody, or say why not.
+        """A limit of the host or of a group is crossed and nobody is in flight: end somebody, or say why not.
 
         `read`: the figures as of now. On a host that stalls, a look at everybody may take so long that memory
         has come back meanwhile.
         """
-        if self._held and sample.at < self._hold_until:
+        group = _path(assessment)
+        if sample.at < self._hold_until.get(group, sample.at):
             return
-        look = self.scout.look(sample, assessment.reasons, self._left_out())
-        held = self._who_holds(look.ranking)
+        look = self._look(sample, assessment)
+        held = self._who_holds(assessment, look.ranking)
         plan = self._plan(assessment, look, held)
         match plan:
             case Kill():
@@ -144,7 +151,7 @@ class Hunt:
                 if now.reasons:
                     self._kill(replace(plan, assessment=now), sample.at, latest, look.machine)
             case Hold():
-                self._hold_until = look.again
+                self._hold_until[group] = look.again
                 self._hold(plan, sample.at, look.machine, held)
 
     def follow(self, sample: Sample, assessment: Assessment) -> Outcome | None:
@@ -174,11 +181,15 @@ class Hunt:
         doubt = self._doubt(assessment, held, look.ranking)
         return decide(look.ranking, assessment, self.scout.scope, look.machine, doubt)
 
-    def _who_holds(self, found: Ranking) -> Held:
-        return holders(self._holdings(), Bytes(found.swapped * self._machine.page_size))
+    def _look(self, sample: Sample, assessment: Assessment) -> Look:
+        return self.scout.look(sample, assessment.reasons, self._left_out(), assessment.figures.group)
+
+    def _who_holds(self, assessment: Assessment, found: Ranking) -> Held:
+        holdings = assessment.holdings or self._holdings()
+        return holders(holdings, Bytes(found.swapped * self._machine.page_size))
 
     def _doubt(self, assessment: Assessment, held: Held, found: Ranking) -> Doubt:
-        if self._disappointment >= PATIENCE:
+        if self._disappointment[_path(assessment)] >= PATIENCE:
             return Doubt.DISAPPOINTED
         if is_elsewhere(held):
             return Doubt.ELSEWHERE
@@ -205,7 +216,7 @@ class Hunt:
     def _finish(self, flight: _Flight, end: Finish) -> Outcome:
         self.actor.stand_down()
         self._flight = None
-        self._hold_until = Seconds(0.0)
+        self._hold_until.clear()
         self.events.append(account.ended(flight.victim, end, self.actor.mode))
         match end.outcome:
             case Outcome.HUNG | Outcome.REFUSED:
@@ -213,7 +224,8 @@ class Hunt:
                 self._passed_over = self._passed_over.union(members)
             case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
                 self._pace.note(_dying(flight.episode, end))
-                self._disappointment += disappointed_by(flight.kill, end, self._machine)
+                vain = disappointed_by(flight.kill, end, self._machine)
+                self._disappointment[_path(flight.kill.assessment)] += vain
                 self._note_death(flight, end)
             case Outcome.VANISHED | Outcome.RECEDED:
                 pass
@@ -231,7 +243,7 @@ class Hunt:
 
     def _hold(self, hold: Hold, at: Seconds, machine: Machine, held: Held) -> None:
         """Told once for each change; going to and fro between the same few is none."""
-        told = (hold.why, hold.assessment.reasons)
+        told = (_path(hold.assessment), hold.why, hold.assessment.reasons)
         if at - self._held.get(told, -HELD) >= HELD:
             self.events.append(account.holding(hold, machine, held))
         self._held[told] = at
@@ -247,13 +259,20 @@ class Hunt:
         )
 
     def _seen(self, sample: Sample, assessment: Assessment) -> Seen:
+        group, memory = assessment.figures.group, sample.memory
         return Seen(
             at=sample.at,
             gone=self.actor.gone(),
             level=assessment.level,
             headroom=assessment.headroom,
-            free=Bytes(sample.memory.available + sample.memory.swap_free),
+            free=Bytes(memory.available + memory.swap_free) if group is None else group.free,
         )
+
+
+def _path(assessment: Assessment) -> str | None:
+    """Of the control group that it is about."""
+    group = assessment.figures.group
+    return None if group is None else group.path
 
 
 def _dying(episode: Episode, end: Finish) -> Seconds:

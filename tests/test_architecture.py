@@ -15,25 +15,25 @@ PACKAGE = Path(oomguard.__file__).parent
 
 LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields"}),
-    "parsers": frozenset({"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup", "mountinfo"}),
+    "parsers": frozenset({"meminfo", "vmstat", "zoneinfo", "psi", "process", "cgroup", "mountinfo", "memcg"}),
     "decide": frozenset(
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge",
+            "bystanders", "gauge", "marks", "enclosure",
         }
     ),
     "words": frozenset({"event", "account", "counters", "state", "codec", "layout", "wording", "entry"}),
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
-            "sampler",
+            "sampler", "groupmarks", "groupmemory",
         }
     ),
     "record": frozenset({"recordfile", "record", "teller", "companion"}),
     "act": frozenset({"kill", "dryrun"}),
-    "config": frozenset({"table", "documents", "config"}),
-    "loop": frozenset({"scout", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
+    "config": frozenset({"table", "documents", "enclosures", "config"}),
+    "loop": frozenset({"scout", "warden", "hunt", "wakeup", "resident", "guard", "start", "lean"}),
     "people": frozenset(
         {"tmpfs", "stopunit", "journal", "metrics", "exporter", "rank", "listing", "status", "check"}
     ),

@@ -100,6 +100,7 @@ def test_every_key_is_read(main: Path) -> None:
         grace=Seconds(3.0),
         storm=Tolerance(kills=5, within=Seconds(3600.0), action=Response.STOP_UNIT),
         rules=(),
+        enclosures=(),
         record="/run/x/y",
         listen=Address(host="::1", port=80),
     )

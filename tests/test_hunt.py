@@ -21,7 +21,7 @@ from oomguard.ranking import Judged
 from oomguard.rules import Scope, Standing
 from oomguard.scout import WATCH_EVERY, Scout
 from oomguard.storm import Obstacle, Response, Tolerance
-from oomguard.units import Pid, Seconds
+from oomguard.units import Bytes, Pid, Seconds
 from tests.builders import MACHINE, assessment, holdings, judged, memory, process, sample, verdict
 
 GRACE = Seconds(10.0)
@@ -80,6 +80,9 @@ class Hand:
 
     def pretended(self) -> frozenset[Key]:
         return frozenset()
+
+    def pretended_in(self, group: str) -> Bytes:
+        return Bytes(0)
 
 
 class Scene:

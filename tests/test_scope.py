@@ -18,9 +18,9 @@ SERVICE = "/system.slice/a.service"
 def taken(scope: Scope, everybody: tuple[Judged, ...], victim: int = 10) -> tuple[list[int], str | None]:
     found = ranked(*everybody)
     one = next(one for one in found.candidates if one.judged.process.key.pid == victim)
-    members, whole = reach(one, scope, found)
-    assert members[0] is one.judged
-    return sorted(member.process.key.pid for member in members), whole
+    reached = reach(one, scope, found)
+    assert reached.members[0] is one.judged
+    return sorted(member.process.key.pid for member in reached.members), reached.whole_cgroup
 
 
 FAMILY = (
@@ -141,13 +141,15 @@ def test_a_family_and_the_group_that_it_has_for_itself(cgroup: str, other: Judge
     child = judged(process(11, ppid=10), cgroup=cgroup, growth=9)
     found = ranked(victim, child, other)
     chosen = next(one for one in found.candidates if one.judged is victim)
-    assert reach(chosen, Scope.FAMILY, found) == ((victim, child), whole)
+    reached = reach(chosen, Scope.FAMILY, found)
+    assert (reached.members, reached.whole_cgroup) == ((victim, child), whole)
 
 
 def test_without_a_family_the_victim_dies_alone() -> None:
     victim, child = judged(process(10), cgroup="/a"), judged(process(11, ppid=10), cgroup="/a")
     found = ranked(victim, child)
-    assert reach(found.candidates[1], Scope.FAMILY, found) == ((victim,), None)
+    reached = reach(found.candidates[1], Scope.FAMILY, found)
+    assert (reached.members, reached.whole_cgroup) == ((victim,), None)
 
 
 @given(crowds(), st.sampled_from(Scope))
@@ -155,7 +157,8 @@ def test_laws_of_the_scope(everybody: tuple[Judged, ...], scope: Scope) -> None:
     found = ranked(*everybody)
     killable = [one.judged for one in found.candidates]
     for victim in found.candidates:
-        members, whole = reach(victim, scope, found)
+        reached = reach(victim, scope, found)
+        members, whole = reached.members, reached.whole_cgroup
         assert members[0] is victim.judged
         assert len({member.process.key for member in members}) == len(members)
         assert all(member in killable for member in members)

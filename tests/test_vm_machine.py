@@ -23,6 +23,7 @@ MACHINES = {
     "kills": Machine(),
     "faults": Machine(),
     "settings": Machine(),
+    "enclosures": Machine(),
     "crowd": Machine(),
     "small": Machine(mib=512),
     "zram": Machine(),
