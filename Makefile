@@ -12,7 +12,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) strace prometheus qemu-system-x86 mmdebstrap e2
 
 # The modules that decide: every branch of theirs is tested.
 DECIDING := pressure gauge window stall bystanders forecast phase growth holders badness rules expression \
-    ranking ladder family scope plan episode storm account
+    ranking ladder family scope plan episode storm account marks enclosure
 comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))

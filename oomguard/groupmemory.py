@@ -40,7 +40,8 @@ class GroupMemory:
 
     def read(self, entry: Entry, at: Seconds, host: Memory) -> Reading | None:
         """The group now; None where nothing limits it. Safe in the kill path."""
-        limit, current = self._limit, _read(self._current)
+        limit = self._limit
+        current = None if limit is None else _read(self._current)
         if limit is None or current is None:
             return None
         near = is_near(entry, limit, current)

@@ -97,6 +97,7 @@ class Guard:
             policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
         )
         self._warden = Warden(self._procfs.cgroups(), config.enclosures, config.limits.stall_window)
+        self._warden.tend(Seconds(time.monotonic()))
         self._hunt = Hunt(
             scout=self._scout,
             actor=self._actor(config.mode, census),
@@ -135,7 +136,6 @@ class Guard:
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
         sample, assessment = self._read()
-        self._warden.tend(sample.at)
         self._read_groups(sample, assessment, None)
         self._hunt.rehearse(sample, assessment)
         if self._config.enclosures:

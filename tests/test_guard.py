@@ -6,18 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import POLLS
+from oomguard.enclosure import Entry
 from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
     Event,
     Failed,
+    Holding,
     Killing,
     Lifecycle,
     LifecycleChanged,
@@ -27,15 +31,17 @@ from oomguard.event import (
 from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
 from oomguard.meminfo import Holdings, Memory
-from oomguard.pressure import Limit, Phase
+from oomguard.plan import HoldReason
+from oomguard.pressure import Limit, Phase, Reason
 from oomguard.procfs import ProcFS
 from oomguard.record import Reader, Writer
 from oomguard.rules import Effect, Field, Rule, pattern
-from oomguard.state import State
+from oomguard.state import State, Watched
 from oomguard.teller import Teller
 from oomguard.units import Bytes, Percent, Seconds
 from oomguard.wakeup import Wakeup
 from tests.builders import holdings
+from tests.groupfolder import hold, unified
 
 QUIET = replace(
     DEFAULTS,
@@ -296,3 +302,73 @@ def test_a_reload_during_an_episode_waits_for_its_end_and_loses_nothing(writer: 
         Lifecycle.RELOADED,
         Lifecycle.STOPPING,
     ]
+
+
+OWN = Entry(name="own", path="/", term=Percent(90), kill=Percent(99), budget=None)
+IN_CONTAINER = replace(QUIET, enclosures=(OWN,))
+"""As for a guard in a container, whose own group is the root that it sees."""
+
+
+@pytest.fixture
+def container(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its control group, which has used 95 MiB of 100."""
+    hold(tmp_path, "/", 95, limit=100)
+    groups = unified(tmp_path)
+    monkeypatch.setattr(host, "cgroups", lambda: groups)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("somebody")
+def test_a_container_at_its_limit_is_short_while_the_host_has_plenty(
+    writer: Writer, host: Host, container: Path
+) -> None:
+    turns = run(writer, host, poll, config=IN_CONTAINER)
+    killing = next(event for event in events(writer) if isinstance(event, Killing))
+    assert (killing.reasons, killing.mode) == ((Reason.CGROUP_LIMIT,), Mode.DRY_RUN)
+    assert killing.figures.group is not None
+    assert (killing.figures.group.entry, killing.figures.group.path) == ("own", "/")
+    assert state(writer).reasons == (Reason.CGROUP_LIMIT,)
+    assert state(writer).watched == (Watched(entry="own", groups=1, crossed=1),)
+    assert turns.pauses[-1] == ACTING_PAUSE
+
+
+@pytest.mark.usefixtures("somebody")
+def test_the_would_be_death_in_a_container_is_enough(writer: Writer, host: Host, container: Path) -> None:
+    """The memory of who would have died counts as free: nobody else would have."""
+    run(writer, host, *(poll,) * 8, config=IN_CONTAINER)
+    told = [kind for kind in kinds(writer) if kind in {"Killing", "Ended"}]
+    assert told == ["Killing", "Ended"]
+    assert state(writer).watched[0].crossed == 0
+
+
+@pytest.mark.usefixtures("somebody")
+def test_the_hosts_own_shortage_comes_first(writer: Writer, host: Host, container: Path) -> None:
+    host.share_available = 0.1
+    run(writer, host, poll, config=replace(SHORT, enclosures=(OWN,)))
+    killing = next(event for event in events(writer) if isinstance(event, Killing))
+    assert (killing.reasons, killing.figures.group) == ((Reason.LOW_MEMORY,), None)
+
+
+def test_a_container_whose_own_are_protected_is_held_and_the_rest_goes_on(
+    writer: Writer, host: Host, container: Path
+) -> None:
+    def recover() -> frozenset[int]:
+        hold(container, "/", 10, limit=100)
+        time.sleep(0.06)
+        return poll()
+
+    config = replace(IN_CONTAINER, rules=(EVERYBODY,))
+    run(writer, host, poll, poll, recover, config=config)
+    (holding,) = (event for event in events(writer) if isinstance(event, Holding))
+    assert (holding.why, holding.reasons) == (HoldReason.ALL_PROTECTED, (Reason.CGROUP_LIMIT,))
+    assert state(writer).reasons == ()
+
+
+def test_a_reload_watches_other_groups(writer: Writer, host: Host, container: Path) -> None:
+    run(writer, host, reload, poll, load=lambda: replace(IN_CONTAINER, rules=(EVERYBODY,)))
+    assert state(writer).watched == (Watched(entry="own", groups=1, crossed=1),)
+
+
+def test_a_reload_may_end_the_watch(writer: Writer, host: Host, container: Path) -> None:
+    run(writer, host, reload, poll, config=replace(IN_CONTAINER, rules=(EVERYBODY,)))
+    assert state(writer).watched == ()

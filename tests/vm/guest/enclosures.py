@@ -240,7 +240,9 @@ def a_guard_in_a_container_watches_the_container() -> None:
     run("systemctl", "stop", GUARD.name)
     go = Path("/run/oomguard-inside/go")
     leaker = f"(until test -e {go}; do sleep 1; done; exec {EAT} leak 400 30)"
-    watched = f"mount -t cgroup2 none /sys/fs/cgroup && exec {OOMGUARD} run --config {config}"
+    # On the mount of the host's own groups the kernel refuses the same file system (EBUSY).
+    mounts = "mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"
+    watched = f"{mounts} && exec {OOMGUARD} run --config {config}"
     box = eat(
         "box",
         *("--cgroup", "--mount", "--pid", "--fork", "--mount-proc"),
@@ -262,6 +264,9 @@ def a_guard_in_a_container_watches_the_container() -> None:
         assert bystander.alive, bystander.ending
         assert _kernel_kills(folder) == 0, (folder / "memory.events").read_text()
         assert box.alive, box.ending
+    except AssertionError as error:
+        error.add_note(journal(box))
+        raise
     finally:
         box.stop()
         bystander.stop()
