@@ -14,6 +14,7 @@ from functools import partial
 
 from oomguard import bystanders
 from oomguard.census import Census, resolver_for
+from oomguard.cgroup import Layout
 from oomguard.companion import Companion
 from oomguard.config import Config
 from oomguard.counters import EVENTS_DROPPED, POLL_OVERRUNS, POLLS
@@ -48,6 +49,7 @@ from oomguard.warden import Warden
 ACTING_PAUSE = Seconds(0.02)
 COLLECT_EVERY = Seconds(600.0)
 """Errors can leave cycles behind, and the collector runs only when asked (`resident.pause_collector`)."""
+NO_V2 = "control groups of version 2 alone: no [[cgroup]] of the configuration can be watched without"
 LAST_WORDS = Seconds(2.0)
 """What the telling process has to tell that the guard stops."""
 
@@ -98,6 +100,8 @@ class Guard:
         )
         self._warden = Warden(self._procfs.cgroups(), config.enclosures, config.limits.stall_window)
         self._warden.tend(Seconds(time.monotonic()))
+        if config.enclosures and self._procfs.cgroups().layout is not Layout.UNIFIED:
+            self._events.append(Degraded(text=NO_V2))
         self._hunt = Hunt(
             scout=self._scout,
             actor=self._actor(config.mode, census),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import assert_never
 
 from oomguard.cgroup import contains
 from oomguard.rules import Standing, Verdict
@@ -78,6 +79,8 @@ def heeding(verdict: Verdict, said: Allegiance | None) -> Verdict:
             standing = Standing.NEVER if never else Standing.LAST
         case Preference.OMIT:
             standing = Standing.NEVER
+        case _:
+            assert_never(said.preference)
     source = f"ManagedOOMPreference={said.preference}"
     return replace(verdict, standing=standing, rules=(*verdict.rules, source))
 

@@ -138,13 +138,13 @@ class Warden:
         self, ward: _Ward, sample: Sample, host: Figures, kill_takes: Seconds, pretended: Bytes
     ) -> None:
         enclosure = ward.enclosure
-        ward.latest = None
         try:
             reading = ward.memory.read(enclosure.entry, sample.at, sample.memory)
         except UNREADABLE:
             reading = None
         if reading is None:
             enclosure.due = Seconds(sample.at + LONGEST_PAUSE)
+            ward.latest = ward.latest and _emptied(ward.latest)
             return
         ward.latest = enclosure.read(_without(reading, pretended), kill_takes, host)
 
@@ -174,6 +174,13 @@ def _without(reading: Reading, pretended: Bytes) -> Reading:
 
 def _well(host: Assessment) -> Assessment:
     return replace(host, level=Level.CALM, reasons=(), headroom=1.0)
+
+
+def _emptied(latest: Assessment) -> Assessment:
+    """Of a group that is gone, or has no limit any more."""
+    figures, group = latest.figures, latest.figures.group
+    emptied = group and replace(group, used=Bytes(0), swap_used=Bytes(0))
+    return replace(_well(latest), figures=replace(figures, group=emptied), holdings=None)
 
 
 def _gone(path: str) -> GroupFigures:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from oomguard.cgroupfs import CgroupFS
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import POLLS
 from oomguard.enclosure import Entry
@@ -367,6 +368,16 @@ def test_a_container_whose_own_are_protected_is_held_and_the_rest_goes_on(
 def test_a_reload_watches_other_groups(writer: Writer, host: Host, container: Path) -> None:
     run(writer, host, reload, poll, load=lambda: replace(IN_CONTAINER, rules=(EVERYBODY,)))
     assert state(writer).watched == (Watched(entry="own", groups=1, crossed=1),)
+
+
+def test_without_v2_it_is_told_that_no_group_is_watched(
+    writer: Writer, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(host, "cgroups", lambda: CgroupFS(str(tmp_path)))
+    run(writer, host, poll, config=replace(IN_CONTAINER, rules=(EVERYBODY,)))
+    assert kinds(writer) == ["Degraded", Lifecycle.STARTED, Lifecycle.STOPPING]
+    assert "[[cgroup]]" in str(events(writer)[0])
 
 
 def test_a_reload_may_end_the_watch(writer: Writer, host: Host, container: Path) -> None:

@@ -151,12 +151,22 @@ def test_the_loop_wakes_for_the_next_that_is_due(watch: Watch) -> None:
 
 
 def test_a_group_that_is_gone_is_short_of_nothing(tmp_path: Path, watch: Watch) -> None:
-    shutil.rmtree(tmp_path / "pens/a")
     watch.warden.close()
+    shutil.rmtree(tmp_path / "pens/a")
     watch.read()
     found = watch.warden.of("/pens/a", LOW)
     assert (found.level, found.reasons, path(found)) == (Level.CALM, (), "/pens/a")
     watch.warden.restart("/pens/a")
+
+
+def test_all_of_a_group_that_goes_is_free(tmp_path: Path, watch: Watch) -> None:
+    (tmp_path / "pens/a/memory.current").write_text("")
+    watch.read()
+    found = watch.warden.of("/pens/a", LOW)
+    assert (found.level, found.reasons, found.holdings) == (Level.CALM, (), None)
+    assert found.figures.group is not None
+    assert found.figures.group.free == mib(100)
+    assert watch.crossed() == []
 
 
 def test_how_bad_it_is_all_in_all(tmp_path: Path, watch: Watch) -> None:
