@@ -351,8 +351,11 @@ def test_the_hosts_own_shortage_comes_first(writer: Writer, host: Host, containe
 
 
 def test_a_container_whose_own_are_protected_is_held_and_the_rest_goes_on(
-    writer: Writer, host: Host, container: Path
+    writer: Writer, host: Host, container: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tended: list[Seconds] = []
+    monkeypatch.setattr(Silent, "tend", lambda _, now: tended.append(now))
+
     def recover() -> frozenset[int]:
         hold(container, "/", 10, limit=100)
         time.sleep(0.06)
@@ -362,6 +365,8 @@ def test_a_container_whose_own_are_protected_is_held_and_the_rest_goes_on(
     run(writer, host, poll, poll, recover, config=config)
     (holding,) = (event for event in events(writer) if isinstance(event, Holding))
     assert (holding.why, holding.reasons) == (HoldReason.ALL_PROTECTED, (Reason.CGROUP_LIMIT,))
+    # Once at the start, and then in each turn: it may be held for as long as the container is full.
+    assert len(tended) == 4
     assert state(writer).reasons == ()
 
 

@@ -390,6 +390,7 @@ def test_the_victim_of_a_group_comes_from_within_it() -> None:
     assert killing.kernel_choice is not None
     assert killing.kernel_choice.pid == 40
     assert (scene.hunt.group, scene.scout.candidates) == (PEN_A, 3)
+    assert scene.village.likely == {40}
 
 
 def test_a_group_is_followed_by_its_own_figures() -> None:

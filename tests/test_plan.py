@@ -432,12 +432,12 @@ def test_laws_of_the_plan(
                 assert not any(gain(one.process, at, HOST) >= LEAST for one in others)
 
 
-PENS = enclosed("/pens/a", used=95, limit=100)
+PENS = enclosed("/pens/a", used=97, limit=100)
 
 
 def test_what_a_group_lacks_is_a_matter_of_the_group() -> None:
-    """The host has plenty. In doubt a death must end the group's shortage alone: 5 MiB of it."""
-    small, large = judged(process(10, 4), cgroup="/pens/a"), judged(process(11, 6), cgroup="/pens/a")
+    """The host has plenty. In doubt a death must end the group's shortage alone: 7 MiB of it."""
+    small, large = judged(process(10, 6), cgroup="/pens/a"), judged(process(11, 8), cgroup="/pens/a")
     assert killed(plan(small, large, at=PENS, doubt=ELSEWHERE)) == [11]
     assert held(plan(small, at=PENS, doubt=ELSEWHERE)) is HoldReason.FUTILE
     assert killed(plan(small, at=PENS)) == [10]
