@@ -174,14 +174,17 @@ def each_child_of_a_slice_is_on_its_own() -> None:
 
 @check(limit=120)
 def systemds_preferences_are_heeded() -> None:
+    """The one who grows is not to be chosen, and the larger of the others only when nobody else is left."""
     with slice_of("fold.slice", "MemoryMax=300M"):
-        omitted = eat("omitted", "flat", "110", properties=(*BAYS, "ManagedOOMPreference=omit"))
-        avoided = eat("avoided", "flat", "90", properties=(*BAYS, "ManagedOOMPreference=avoid"))
-        until(lambda: omitted.rss >= 110 and avoided.rss >= 90, "both")
-        until(lambda: _said_of(omitted) == ("never", ["ManagedOOMPreference=omit"]), "the word of systemd")
-        assert _said_of(avoided) == ("last", ["ManagedOOMPreference=avoid"])
-        plain = eat("plain", "leak", "400", "30", properties=BAYS)
+        avoided = eat("avoided", "flat", "80", properties=(*BAYS, "ManagedOOMPreference=avoid"))
+        plain = eat("plain", "flat", "60", properties=BAYS)
+        until(lambda: plain.rss >= 60 and avoided.rss >= 80, "both")
+        omitted = eat("omitted", "leak", "170", "20", properties=(*BAYS, "ManagedOOMPreference=omit"))
         until(lambda: not plain.alive, "its death")
+        assert plain.ending == "killed TERM", plain.ending
+        assert _said_of(omitted) == ("never", ["ManagedOOMPreference=omit"])
+        assert _said_of(avoided) == ("last", ["ManagedOOMPreference=avoid"])
+        until(lambda: omitted.rss >= 170, "its size")
         assert omitted.alive, omitted.ending
         assert avoided.alive, avoided.ending
         for unit in (plain, omitted, avoided):
