@@ -12,7 +12,8 @@ TEST_PACKAGES := $(RUN_PACKAGES) strace openssl prometheus prometheus-alertmanag
 
 # The modules that decide: every branch of theirs is tested.
 DECIDING := pressure gauge window stall swapspace bystanders forecast spell phase growth holders badness rules \
-    expression ranking ladder family scope plan episode storm sources remedy relief effect account admission pages
+    expression ranking ladder family scope plan episode storm sources remedy relief effect account admission pages \
+    marks enclosure
 comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))

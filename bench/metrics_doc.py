@@ -23,9 +23,9 @@ compressed where that is asked for ([exporter.md](exporter.md) says how). This p
 `make docs`.
 
 Every combination of label values is there from the start, and none of them is a name that a process chose:
-they are words of oomguard's, and the names of your rules. Where no guard runs, or its record cannot be read,
-only `oomguard_up 0`, the build info and (where there is a record) its age are served: `absent()` and
-staleness then work as usual.
+they are words of oomguard's, and the names of your rules and of your `[[cgroup]]`s. Where no guard runs, or
+its record cannot be read, only `oomguard_up 0`, the build info and (where there is a record) its age are
+served: `absent()` and staleness then work as usual.
 
 | Metric | Type | Labels | What it says |
 |---|---|---|---|
@@ -71,7 +71,8 @@ def _labels(family: Metric) -> str:
     listed = []
     for name in names:
         values = ", ".join(dict.fromkeys(labels[name] for labels in samples))
-        listed.append(f"`{name}`" if family.name.endswith("_info") else f"`{name}`: {values}")
+        is_open = family.name.endswith("_info") or name == "entry"
+        listed.append(f"`{name}`" if is_open else f"`{name}`: {values}")
     return "; ".join(listed)
 
 

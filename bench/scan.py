@@ -37,7 +37,7 @@ from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.sampler import Sampler
 from oomguard.scout import WATCH_EVERY, Scout
-from oomguard.units import Percent, Pid, Seconds
+from oomguard.units import Bytes, Percent, Pid, Seconds
 
 CROWDS = (100, 1_000, 10_000)
 ROUNDS = 9
@@ -96,6 +96,10 @@ class Stopwatch:
     def pretended(self) -> frozenset[Key]:
         """Nobody: each crossing is like the first."""
         return frozenset()
+
+    def pretended_in(self, group: str) -> Bytes:  # noqa: ARG002 - of the Protocol
+        """Nothing."""
+        return Bytes(0)
 
 
 class Scene:

@@ -144,6 +144,7 @@ class Census:
             if began < self._next_round:
                 return
             self._ahead = self._present()
+            self._registry.begin_round()
             self._spent = 0.0
         for pid in self._ahead[-SLICE:]:
             self._visit(pid)

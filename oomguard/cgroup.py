@@ -91,6 +91,11 @@ def contains(cgroup: str, path: str) -> bool:
     return path == cgroup or path.startswith(cgroup.rstrip("/") + "/")
 
 
+def is_inside(cgroup: str, path: str) -> bool:
+    """The same, but for what lies outside of this process's cgroup namespace, of which nothing is known."""
+    return contains(cgroup, path) and not contains("/..", path)
+
+
 def innermost_unit(path: str) -> str | None:
     """The control group of the innermost service or scope on `path`, which may be a user's own."""
     parts = path.split("/")

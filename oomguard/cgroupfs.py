@@ -5,12 +5,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
+from collections.abc import Callable
+from typing import TypeVar
 
 from oomguard.cgroup import Layout
 from oomguard.errors import Malformed
-from oomguard.hostfile import KeptOpen
+from oomguard.hostfile import KeptOpen, read
+from oomguard.marks import UNMARKED, Marks, Preference
+from oomguard.memcg import parse_switch
+from oomguard.names import decode
 from oomguard.psi import Pressure, parse_pressure
 from oomguard.units import Seconds
+
+T = TypeVar("T")
+
+ATTRIBUTES = ((Preference.OMIT, "user.oomd_omit"), (Preference.AVOID, "user.oomd_avoid"))
+"""Where systemd keeps ManagedOOMPreference= of a unit (src/core/cgroup.c `cgroup_oomd_xattr_apply()`)."""
+TRUE = frozenset((b"1", b"yes", b"y", b"true", b"t", b"on"))
+"""systemd's `parse_boolean()`."""
 
 
 class GroupStalls:
@@ -53,8 +66,41 @@ class CgroupFS:
 
         None too for what lies outside of this process's cgroup namespace ("/..").
         """
+        return self.kept(path, "memory.pressure", parse_pressure)
+
+    def kept(self, path: str, name: str, parse: Callable[[bytes], T]) -> KeptOpen[T] | None:
+        """A file of a v2 group, to be read again and again; None as for `pressure_file`."""
         folder = self._folder(path)
-        return None if folder is None else KeptOpen(os.fsdecode(folder + b"/memory.pressure"), parse_pressure)
+        return None if folder is None else KeptOpen(os.fsdecode(folder + b"/" + name.encode()), parse)
+
+    def value(self, path: str, name: str, parse: Callable[[bytes], T]) -> T | None:
+        """What a file of a v2 group says now; None where there is none, or it cannot be understood."""
+        folder = self._folder(path)
+        if folder is None:
+            return None
+        try:
+            return parse(read(folder + b"/" + name.encode()))
+        except (OSError, Malformed):
+            return None
+
+    def children(self, path: str) -> list[str]:
+        """The names of the groups in a v2 group, in order; none where there is no such group."""
+        folder = self._folder(path)
+        if folder is None:
+            return []
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(decode(each.name) for each in entries if each.is_dir(follow_symlinks=False))
+        except OSError:
+            return []
+
+    def marks(self, path: str) -> Marks:
+        """What the system says of a v2 group. Takes locks of the kernel's: never in the kill path."""
+        folder = self._folder(path)
+        if folder is None or self.layout is not Layout.UNIFIED:
+            return UNMARKED
+        together = self.value(path, "memory.oom.group", parse_switch)
+        return Marks(preference=_preference(folder), oom_group=bool(together))
 
     def open(self, path: str) -> int:
         """A descriptor of a v2 group's folder, for the caller to close; raises `OSError`.
@@ -86,6 +132,29 @@ class CgroupFS:
         if self._v2 is None or ".." in path.split("/"):
             return None
         return os.fsencode(self._v2) + path.encode("utf-8", "surrogateescape")
+
+
+def _preference(folder: bytes) -> Preference:
+    """Where nobody but root may say it: whoever may write to a folder can set its attributes (xattr(7)).
+
+    systemd-oomd asks for the same owner, root, when swap runs out (src/oom/oomd-util.c
+    `oomd_fetch_cgroup_oom_preference()`).
+    """
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return Preference.NONE
+    if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return Preference.NONE
+    said = (preference for preference, attribute in ATTRIBUTES if _is_set(folder, attribute))
+    return next(said, Preference.NONE)
+
+
+def _is_set(folder: bytes, attribute: str) -> bool:
+    try:
+        return os.getxattr(folder, attribute).lower() in TRUE
+    except OSError:
+        return False
 
 
 def _mounted(root: str) -> tuple[Layout, str | None]:

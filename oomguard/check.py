@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from oomguard.config import Config, load
+from oomguard.enclosure import Entry
 from oomguard.errors import ConfigErrors
 from oomguard.hook import Hook
 from oomguard.meminfo import Memory
@@ -101,6 +102,7 @@ def to_toml(config: Config) -> str:
         f"listen = {_string(str(config.listen))}",
         *(line for rule in config.rules for line in _rule_lines(rule)),
         *(line for hook in config.hooks for line in _hook_lines(hook)),
+        *(line for entry in config.enclosures for line in _cgroup_lines(entry)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -205,6 +207,16 @@ def _hook_lines(hook: Hook) -> Iterator[str]:
     yield f"timeout = {_string(spell_duration(hook.timeout))}"
     if hook.user is not None:
         yield f"user = {_string(hook.user)}"
+
+
+def _cgroup_lines(entry: Entry) -> Iterator[str]:
+    yield "\n[[cgroup]]"
+    yield f"name = {_string(entry.name)}"
+    yield f"path = {_string(entry.path)}"
+    yield f"term = {_string(spell_amount(entry.term))}"
+    yield f"kill = {_string(spell_amount(entry.kill))}"
+    if entry.budget is not None:
+        yield f"budget = {_string(spell_duration(entry.budget))}"
 
 
 def _string(text: str) -> str:

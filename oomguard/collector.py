@@ -147,6 +147,7 @@ def _families(state: State, reader: Reader) -> list[Metric]:
     present = chain(
         metrics.of_guard(state),
         metrics.of_memory(state),
+        metrics.of_groups(state),
         chain.from_iterable(map(metrics.of_sample, reader.samples(1))),
         metrics.of_counters(reader.counters()),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from oomguard.badness import Policy
-from oomguard.documents import Document, find, tables_of
+from oomguard.documents import CGROUP, HOOK, RULE, Document, find, tables_of
+from oomguard.enclosure import Entry
+from oomguard.enclosures import entries
 from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.event import Mode
 from oomguard.hook import MOST_HOOKS, Hook
@@ -20,7 +22,7 @@ from oomguard.remedy import Remedies, Restraint
 from oomguard.rules import Effect, Field, Rule, Scope, Signal, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
-from oomguard.table import Table, word
+from oomguard.table import Table, refuse_duplicates, take_name, word
 from oomguard.units import (
     Amount,
     Percent,
@@ -41,7 +43,6 @@ _FEWEST_KILLS, _MOST_KILLS = 2, 16
 _SHORTEST_STORM, _LONGEST_STORM = 1.0, 86400.0
 _SHORTEST_RESTRAINT, _LONGEST_RESTRAINT = 1.0, 60.0
 _MOST_RECLAIMED_FROM = 16
-_RULE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
@@ -72,6 +73,8 @@ class Config:
     rules: tuple[Rule, ...]
     hooks: tuple[Hook, ...]
     """For `oomguard hooks`; the guard runs none."""
+    enclosures: tuple[Entry, ...]
+    """The [[cgroup]]s."""
     record: str
     """[record] path."""
     listen: Address
@@ -96,6 +99,7 @@ DEFAULTS = Config(
     relief=Remedies(culprit=Restraint.NONE, lasts=Seconds(10.0), reclaim=(), amount=Percent(5.0)),
     rules=(),
     hooks=(),
+    enclosures=(),
     record="/run/oomguard/record",
     listen=Address(host="127.0.0.1", port=9797),
 )
@@ -121,14 +125,18 @@ def read(path: str | os.PathLike[str] | None) -> tuple[list[Document], list[Conf
 
 def build(documents: list[Document], problems: list[ConfigError]) -> Config:
     """The configuration that `documents` come to; raises `ConfigErrors` for theirs and for `problems`."""
-    settings, tables, misplaced = tables_of(documents)
-    rules = list(map(_rule, tables["rule"]))
-    hooks = list(map(parse_hook, tables["hook"]))
-    _refuse_excess("rule", tables["rule"], rules, MOST_RULES)
-    _refuse_excess("hook", tables["hook"], hooks, MOST_HOOKS)
+    settings, lists, misplaced = tables_of(documents)
+    rules = list(map(_rule, lists[RULE]))
+    hooks = list(map(parse_hook, lists[HOOK]))
+    mode, limits = settings.take("mode", word(Mode), DEFAULTS.mode), _limits(settings, DEFAULTS.limits)
+    enclosures = entries(lists[CGROUP], limits.stall_window)
+    for kind, tables in lists.items():
+        refuse_duplicates(kind, tables)
+    _refuse_excess(RULE, lists[RULE], MOST_RULES)
+    _refuse_excess(HOOK, lists[HOOK], MOST_HOOKS)
     config = Config(
-        mode=settings.take("mode", word(Mode), DEFAULTS.mode),
-        limits=_limits(settings, DEFAULTS.limits),
+        mode=mode,
+        limits=limits,
         policy=settings.take("victim.policy", word(Policy), DEFAULTS.policy),
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
@@ -137,14 +145,13 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         relief=_relief(settings, DEFAULTS.relief),
         rules=tuple(filter(None, rules)),
         hooks=tuple(filter(None, hooks)),
+        enclosures=enclosures,
         record=settings.take("record.path", _absolute, DEFAULTS.record),
         listen=settings.take("metrics.listen", parse_address, DEFAULTS.listen),
     )
     settings.close()
     problems += misplaced
-    problems += [
-        problem for table in (settings, *tables["rule"], *tables["hook"]) for problem in table.problems
-    ]
+    problems += [problem for table in (settings, *chain(*lists.values())) for problem in table.problems]
     if problems:
         raise ConfigErrors(tuple(problems))
     return config
@@ -263,7 +270,7 @@ def _absolute(text: str) -> str:
 
 def _rule(table: Table) -> Rule | None:
     """The rule, or None where the table has problems."""
-    name = table.take("name", _rule_name, None)
+    name = table.take("name", take_name, None)
     effect = table.take("effect", word(Effect), None)
     points = table.take_integer("points")
     scope = table.take("scope", word(Scope), None)
@@ -297,20 +304,6 @@ def _refuse_signal(table: Table, effect: Effect | None) -> None:
         table.refuse('is what dies with a victim, and effect = "signal" makes none', "scope")
 
 
-def _rule_name(text: str) -> str:
-    if _RULE_NAME.fullmatch(text) is None:
-        raise ValueError(f"{quoted(text)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
-    return text
-
-
-def _refuse_excess(kind: str, tables: list[Table], found: Sequence[Rule | Hook | None], most: int) -> None:
-    """Each needs a name of its own, and there are bounds."""
-    taken: dict[str, str] = {}
-    for table, one in zip(tables, found, strict=True):
-        if one is None:
-            continue
-        if one.name in taken:
-            table.refuse(f"is the name of a {kind} in {taken[one.name]} already; each needs its own", "name")
-        taken[one.name] = table.home
+def _refuse_excess(kind: str, tables: list[Table], most: int) -> None:
     for table in tables[most:]:
         table.refuse(f"is one {kind} too many: at most {most} may be", "name")

@@ -8,8 +8,9 @@ from oomguard.errors import ConfigError
 from oomguard.names import quoted
 from oomguard.table import Table
 
-LISTS = ("rule", "hook")
-"""What there may be several of: [[rule]] and [[hook]] add up over the files."""
+RULE, HOOK, CGROUP = "rule", "hook", "cgroup"
+LISTS = (RULE, HOOK, CGROUP)
+"""What there may be several of, such as [[rule]]: they add up over the files."""
 
 _LARGEST = 1 << 20
 

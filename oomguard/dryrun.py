@@ -7,8 +7,10 @@ guard, and each would-be kill is reported once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from oomguard.cgroup import contains
 from oomguard.episode import Sent
 from oomguard.errors import Gone, Malformed
 from oomguard.event import Mode
@@ -48,13 +50,14 @@ class DryRun:
     def __init__(self, procfs: ProcFS, page_size: int) -> None:
         self._procfs = procfs
         self._page_size = page_size
-        self._ghosts: set[Key] = set()
+        self._ghosts: dict[Key, str] = {}
+        """And the control group of each."""
         self._seen = NO_STALL
         self._spared = NO_STALL
 
     def signal(self, kill: Kill, sent: Sent) -> Delivery:  # noqa: ARG002 - of the Protocol
         """Nothing is sent: the members are ghosts from now on."""
-        self._ghosts.update(judged.process.key for judged in kill.members)
+        self._ghosts.update((judged.process.key, judged.cgroup) for judged in kill.members)
         return Delivery.DELIVERED
 
     def gone(self) -> bool:
@@ -68,9 +71,14 @@ class DryRun:
         """The ghosts."""
         return frozenset(self._ghosts)
 
+    def pretended_in(self, group: str) -> Bytes:
+        """What those in the group hold in memory."""
+        resident, _ = self._held(key for key, cgroup in self._ghosts.items() if contains(group, cgroup))
+        return resident
+
     def world(self, sample: Sample) -> Sample:
         """`sample` with the memory of the ghosts free, and without the stall since the first of them."""
-        resident, swapped = self._held()
+        resident, swapped = self._held(self._ghosts)
         memory, pressure = sample.memory, sample.pressure
         stall = self._unhaunted(
             _Stall(
@@ -91,17 +99,17 @@ class DryRun:
             vmstat=replace(sample.vmstat, allocstall=stall.allocstall),
         )
 
-    def _held(self) -> tuple[Bytes, Bytes]:
-        """What the ghosts hold in memory and in swap; those that have really exited are let go."""
+    def _held(self, ghosts: Iterable[Key]) -> tuple[Bytes, Bytes]:
+        """What these ghosts hold in memory and in swap; those that have really exited are let go."""
         resident = swapped = 0
-        for key in tuple(self._ghosts):
+        for key in tuple(ghosts):
             try:
                 process = self._procfs.process(key.pid)
             except (Gone, Malformed):
-                self._ghosts.discard(key)
+                del self._ghosts[key]
                 continue
             if process.key != key or process.memory is None:
-                self._ghosts.discard(key)
+                del self._ghosts[key]
                 continue
             resident += process.memory.rss_anon + process.memory.rss_shmem + process.memory.page_tables
             swapped += process.memory.swap

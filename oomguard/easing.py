@@ -27,7 +27,7 @@ from oomguard.orders import (
 from oomguard.pressure import Assessment, Sample
 from oomguard.relief import Relief
 from oomguard.reliever import Reliever
-from oomguard.remedy import Act, Ending, Reclaim, Remedies, Restrain, Result, Send
+from oomguard.remedy import Act, Action, Ending, Reclaim, Remedies, Restrain, Result, Send
 from oomguard.rules import Rule
 from oomguard.scout import Look
 from oomguard.units import Bytes, Seconds
@@ -75,6 +75,14 @@ class Easing:
     def needs_help(self) -> bool:
         """Whether there is to be a relieving process."""
         return self._mode is Mode.ENFORCE and self._relief.is_wanted
+
+    @property
+    def throttled(self) -> frozenset[str]:
+        """The control groups whose memory.high may be none of theirs now, but was set for relief."""
+        acts = (trial.act for trial in self._trials.values())
+        return frozenset(
+            act.cgroup for act in acts if isinstance(act, Restrain) and act.action is Action.THROTTLE
+        )
 
     def reconfigure(self, remedies: Remedies, rules: tuple[Rule, ...], mode: Mode) -> None:
         """Begin anew; what is in force is undone."""

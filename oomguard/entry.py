@@ -27,7 +27,7 @@ from oomguard.event import (
     Storming,
 )
 from oomguard.names import printable
-from oomguard.pressure import Figures, Reason
+from oomguard.pressure import Figures, GroupFigures, Reason
 from oomguard.wording import Mounts
 
 Fields = tuple[tuple[str, str], ...]
@@ -320,4 +320,18 @@ def _figures(figures: Figures) -> Fields:
         ("OOMGUARD_BACKLOG_SECONDS", f"{figures.backlog:.3f}"),
         ("OOMGUARD_COMMITTED_BYTES", str(figures.committed)),
         ("OOMGUARD_COMMIT_LIMIT_BYTES", str(figures.commit_limit)),
+        *(_group(figures.group) if figures.group is not None else ()),
+    )
+
+
+def _group(group: GroupFigures) -> Fields:
+    return (
+        ("OOMGUARD_CGROUP_ENTRY", wording.line(group.entry)),
+        ("OOMGUARD_CGROUP", printable(group.path)),
+        ("OOMGUARD_CGROUP_USED_BYTES", str(group.used)),
+        ("OOMGUARD_CGROUP_LIMIT_BYTES", str(group.limit)),
+        ("OOMGUARD_CGROUP_SWAP_USED_BYTES", str(group.swap_used)),
+        ("OOMGUARD_CGROUP_SWAP_LIMIT_BYTES", str(group.swap_limit)),
+        ("OOMGUARD_CGROUP_STALL_SECONDS", f"{group.stall:.3f}"),
+        ("OOMGUARD_CGROUP_STALL_BUDGET_SECONDS", f"{group.stall_budget:.3f}"),
     )

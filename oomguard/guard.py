@@ -10,9 +10,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 from oomguard import account, bystanders
 from oomguard.census import Census, resolver_for
+from oomguard.cgroup import Layout
 from oomguard.companion import Companion
 from oomguard.config import Config
 from oomguard.counters import EPISODES, EVENTS_DROPPED, POLL_OVERRUNS, POLLS
@@ -47,10 +49,12 @@ from oomguard.state import State, thresholds
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
 from oomguard.wakeup import Wakeup
+from oomguard.warden import Warden
 
 ACTING_PAUSE = Seconds(0.02)
 COLLECT_EVERY = Seconds(600.0)
 """Errors can leave cycles behind, and the collector runs only when asked (`resident.pause_collector`)."""
+NO_V2 = "control groups of version 2 alone: no [[cgroup]] of the configuration can be watched without"
 LAST_WORDS = Seconds(2.0)
 """What the telling process has to tell that the guard stops."""
 
@@ -110,6 +114,10 @@ class Guard:
         self._scout = Scout(
             policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
         )
+        self._warden = Warden(self._procfs.cgroups(), config.enclosures, config.limits.stall_window)
+        self._warden.tend(Seconds(time.monotonic()), self._easing.throttled)
+        if config.enclosures and self._procfs.cgroups().layout is not Layout.UNIFIED:
+            self._events.append(Degraded(text=NO_V2))
         self._hunt = Hunt(
             scout=self._scout,
             actor=self._actor(config.mode, census),
@@ -157,7 +165,11 @@ class Guard:
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
         sample, assessment = self._read()
+        self._read_groups(sample, assessment, None)
         self._hunt.rehearse(sample, assessment)
+        if self._config.enclosures:
+            self._hunt.rehearse(sample, self._warden.of("/", assessment))
+        self._scout.census.refresh()
         self._learn()
         self._events += [Degraded(text=text) for text in missing]
         self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
@@ -177,35 +189,63 @@ class Guard:
         sample = self._hunt.actor.world(self._sampler.take(self._gauge.is_near))
         return sample, self._gauge.read(sample, self._hunt.kill_takes)
 
+    def _read_groups(self, sample: Sample, host: Assessment, urgent: str | None) -> None:
+        hunt = self._hunt
+        self._warden.read(sample, host, hunt.kill_takes, hunt.actor.pretended_in, urgent)
+
+    def _read_group(self, path: str) -> tuple[Sample, Assessment]:
+        """The host, and how bad it is for this control group of it."""
+        sample, host = self._read()
+        self._read_groups(sample, host, path)
+        return sample, self._warden.of(path, host)
+
     def _poll(self) -> None:
-        sample, assessment = self._read()
+        sample, host = self._read()
         hunt, acting = self._hunt, self._hunt.in_flight
+        self._read_groups(sample, host, hunt.group)
+        assessment = self._warden.overall(host)
         if acting:
-            self._follow(sample, assessment)
-        elif assessment.reasons:
-            hunt.act(sample, assessment, self._read)
+            self._follow(sample, host)
+        elif host.reasons:
+            hunt.act(sample, host, self._read)
+        else:
+            self._act_in_groups(sample)
         if acting is not hunt.in_flight:
             self._wakeup.watch(hunt.actor.fds)
             self._easing.make_way(hunt.aimed_at)
         before = self._phases.now
         self._phases.advance(sample.at, assessment.level, acting=hunt.in_flight)
-        self._easing.follow(sample, assessment)
+        self._easing.follow(sample, host)
         if not hunt.in_flight:
-            self._rest(sample, assessment)
-        self._note(before, sample, assessment)
+            self._rest(sample, host)
+        self._note(before, sample, host, assessment)
         self._learn()
         if self._phases.now is not Phase.CALM:
             self._sampler.follow()
-        self._pause = ACTING_PAUSE if acting or hunt.in_flight else pause(assessment)
+        self._pause = ACTING_PAUSE if acting or hunt.in_flight else self._until_due(assessment)
         self._publish(sample, assessment)
 
-    def _follow(self, sample: Sample, assessment: Assessment) -> None:
+    def _until_due(self, assessment: Assessment) -> Seconds:
+        now = Seconds(time.monotonic())
+        return min(pause(assessment), max(self._warden.pause(now), ACTING_PAUSE))
+
+    def _act_in_groups(self, sample: Sample) -> None:
+        """In the worst of those that are short, in which anybody may die."""
+        for short in self._warden.crossed():
+            group = short.figures.group
+            if group is not None and not self._hunt.in_flight:
+                self._hunt.act(sample, short, partial(self._read_group, group.path))
+
+    def _follow(self, sample: Sample, host: Assessment) -> None:
         """The stall that a victim caused is forgotten once it has exited: what comes next is another's."""
-        was_settling = self._hunt.settling
-        outcome = self._hunt.follow(sample, assessment)
+        was_settling, group = self._hunt.settling, self._hunt.group
+        outcome = self._hunt.follow(sample, host if group is None else self._warden.of(group, host))
         has_exited = self._hunt.settling or outcome in (Outcome.RECOVERED, Outcome.NOT_ENOUGH)
         if has_exited and not was_settling:
-            self._gauge.restart(sample.at)
+            if group is None:
+                self._gauge.restart(sample.at)
+            else:
+                self._warden.restart(group)
 
     def _learn(self) -> None:
         """From the latest look: whose stall is the culprit's own, and who the bystanders are."""
@@ -216,15 +256,17 @@ class Guard:
             self._sampler.watch(bystanders.groups(look.ranking))
             self._sampler.watch_processes(bystanders.neighbours(look.ranking, self._sampler.groups))
 
-    def _note(self, before: Phase, sample: Sample, assessment: Assessment) -> None:
+    def _note(self, before: Phase, sample: Sample, host: Assessment, overall: Assessment) -> None:
         """What happened to the loop and to the host since the last poll, when the phase was `before`."""
         if self._phases.now is Phase.ACTING and before is not Phase.ACTING:
             self._writer.count(EPISODES)
         change = self._headlines.change(sample.at, self._phases.now)
         if change is not None:
-            look = self._scout.latest if self._phases.now is Phase.ARMED else None
+            # Where only a control group is near its limit, the likeliest of the host is not who would die.
+            is_hosts = (overall.level, overall.figures) == (host.level, host.figures)
+            look = self._scout.latest if self._phases.now is Phase.ARMED and is_hosts else None
             found, machine = (look.ranking, look.machine) if look else (None, self._machine)
-            self._events.append(account.phase_changed(*change, assessment, found, machine))
+            self._events.append(account.phase_changed(*change, overall, found, machine))
         kills = sample.vmstat.oom_kill - self._kernel_kills
         if kills > 0:
             self._events.append(KernelKilled(kills=kills))
@@ -233,6 +275,7 @@ class Guard:
     def _rest(self, sample: Sample, assessment: Assessment) -> None:
         """What has time only while nobody is in flight, and what has time only while no limit is crossed."""
         self._scout.census.refresh()
+        self._warden.tend(sample.at, self._easing.throttled)
         if self._reload_due:
             self._reload_due = False
             self._reload()
@@ -270,6 +313,7 @@ class Guard:
             self._events.append(LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=str(error)))
             return
         self._scout.census.close()
+        self._warden.close()
         # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
         self._events += self._hunt.events
         self._configure(config)
@@ -332,4 +376,5 @@ class Guard:
             psi=sample.pressure is not None,
             candidates=self._scout.candidates,
             spared=self._scout.spared,
+            watched=self._warden.watched(),
         )

@@ -28,7 +28,7 @@ from oomguard.event import (
 )
 from oomguard.names import quoted
 from oomguard.pressure import Phase
-from oomguard.table import Table, word
+from oomguard.table import Table, take_name, word
 from oomguard.units import Seconds, parse_duration, spell_duration
 
 MOST_HOOKS = 8
@@ -38,7 +38,6 @@ MOST_WORDS = 64
 DEFAULT_TIMEOUT = Seconds(10.0)
 
 _SHORTEST, _LONGEST = 0.1, 600.0
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
 """Nothing that a program could take for an option."""
 
@@ -111,7 +110,7 @@ def occasion(event: Event) -> Occasion | None:  # noqa: C901, PLR0911  # a close
 
 def parse(table: Table) -> Hook | None:
     """The hook that `table` describes, or None where it has problems, which are left in it."""
-    name = table.take("name", _name, None)
+    name = table.take("name", take_name, None)
     command = table.take_texts("command", _argument)
     on = table.take_texts("on", word(Occasion))
     timeout = table.take("timeout", parse_duration, DEFAULT_TIMEOUT)
@@ -143,12 +142,6 @@ def _refuse_command(table: Table, command: tuple[str, ...]) -> None:
 def _argument(text: str) -> str:
     if "\0" in text:
         raise ValueError(f"{quoted(text)} has a character that no argument can have")
-    return text
-
-
-def _name(text: str) -> str:
-    if _NAME.fullmatch(text) is None:
-        raise ValueError(f"{quoted(text)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return text
 
 

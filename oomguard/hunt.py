@@ -6,6 +6,7 @@ Nothing here tells anything: events are left in `events`, which the loop publish
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -48,6 +49,9 @@ from oomguard.spell import Spell
 from oomguard.storm import Storms, Tolerance
 from oomguard.units import Bytes, Seconds
 
+_Standstill = tuple[str | None, HoldReason, tuple[Reason, ...]]
+"""The control group that somebody would be killed in, None for the host; why nobody is; what is crossed."""
+
 LOOKS_HELD = 3
 """Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
 ASKED = Seconds(0.5)
@@ -85,11 +89,11 @@ class Hunt:
         self._holdings = holdings
         self._flight: _Flight | None = None
         self._passed_over: frozenset[Key] = frozenset()
-        self._disappointment = 0
-        self._hold_until = Seconds(0.0)
+        self._disappointment: Counter[str | None] = Counter()
+        self._hold_until: dict[str | None, Seconds] = {}
         self._pace = Pace()
         self._storms = Storms(storm)
-        self._held: dict[tuple[HoldReason, tuple[Reason, ...]], Spell] = {}
+        self._held: dict[_Standstill, Spell] = {}
 
     @property
     def in_flight(self) -> bool:
@@ -101,6 +105,11 @@ class Hunt:
         """The control groups of those in flight."""
         members = () if self._flight is None else self._flight.kill.members
         return frozenset(judged.cgroup for judged in members)
+
+    @property
+    def group(self) -> str | None:
+        """The control group that the episode is about; None: the whole host."""
+        return None if self._flight is None else _path(self._flight.kill.assessment)
 
     @property
     def kill_takes(self) -> Seconds:
@@ -121,27 +130,29 @@ class Hunt:
         for _ in range(LOOKS_HELD):
             # So that everybody is ranked anew, which takes more memory than all that comes later.
             self.scout.forget()
-            look = self.scout.look(sample, assessment.reasons, self._left_out())
-            self._plan(assessment, look, self._who_holds(look.ranking))
+            look = self._look(sample, assessment)
+            self._plan(assessment, look, self._who_holds(assessment, look.ranking))
 
     def relax(self) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
         self.scout.census.relax()
-        self._disappointment = 0
+        self._disappointment.clear()
+        self._hold_until.clear()
         self._passed_over = frozenset()
 
     def act(
         self, sample: Sample, assessment: Assessment, read: Callable[[], tuple[Sample, Assessment]]
     ) -> None:
-        """A limit is crossed and nobody is in flight: end somebody, or say why not.
+        """A limit of the host or of a group is crossed and nobody is in flight: end somebody, or say why not.
 
         `read`: the figures as of now. On a host that stalls, a look at everybody may take so long that memory
         has come back meanwhile.
         """
-        if self._held and sample.at < self._hold_until:
+        group = _path(assessment)
+        if sample.at < self._hold_until.get(group, sample.at):
             return
-        look = self.scout.look(sample, assessment.reasons, self._left_out())
-        held = self._who_holds(look.ranking)
+        look = self._look(sample, assessment)
+        held = self._who_holds(assessment, look.ranking)
         plan = self._plan(assessment, look, held)
         match plan:
             case Kill():
@@ -149,7 +160,7 @@ class Hunt:
                 if now.reasons:
                     self._kill(replace(plan, assessment=now), sample.at, latest, look.machine)
             case Hold():
-                self._hold_until = look.again
+                self._hold_until[group] = look.again
                 self._hold(plan, sample.at, look.machine, held)
 
     def follow(self, sample: Sample, assessment: Assessment) -> Outcome | None:
@@ -179,11 +190,15 @@ class Hunt:
         doubt = self._doubt(assessment, held, look.ranking)
         return decide(look.ranking, assessment, self.scout.scope, look.machine, doubt)
 
-    def _who_holds(self, found: Ranking) -> Held:
-        return holders(self._holdings(), Bytes(found.swapped * self._machine.page_size))
+    def _look(self, sample: Sample, assessment: Assessment) -> Look:
+        return self.scout.look(sample, assessment.reasons, self._left_out(), assessment.figures.group)
+
+    def _who_holds(self, assessment: Assessment, found: Ranking) -> Held:
+        holdings = assessment.holdings or self._holdings()
+        return holders(holdings, Bytes(found.swapped * self._machine.page_size))
 
     def _doubt(self, assessment: Assessment, held: Held, found: Ranking) -> Doubt:
-        if self._disappointment >= PATIENCE:
+        if self._disappointment[_path(assessment)] >= PATIENCE:
             return Doubt.DISAPPOINTED
         if is_elsewhere(held):
             return Doubt.ELSEWHERE
@@ -192,10 +207,10 @@ class Hunt:
         return Doubt.SPARED if has_time and spared_prevail(found) else Doubt.NONE
 
     def _kill(self, kill: Kill, since: Seconds, latest: Sample, machine: Machine) -> None:
-        self._held.clear()
         seen = self._seen(latest, kill.assessment)
         episode, first = begin(replace(seen, gone=False), self._grace)
         delivery = self.actor.signal(kill, first.sent)
+        self._held = {held: spell for held, spell in self._held.items() if not _is_news(held, kill)}
         told = self._account(kill, first.sent, since, machine)
         flight = _Flight(kill=kill, episode=episode, victim=told.victim)
         match delivery:
@@ -210,7 +225,7 @@ class Hunt:
     def _finish(self, flight: _Flight, end: Finish) -> Outcome:
         self.actor.stand_down()
         self._flight = None
-        self._hold_until = Seconds(0.0)
+        self._hold_until.clear()
         self.events.append(account.ended(flight.victim, end, self.actor.mode))
         match end.outcome:
             case Outcome.HUNG | Outcome.REFUSED:
@@ -218,7 +233,8 @@ class Hunt:
                 self._passed_over = self._passed_over.union(members)
             case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
                 self._pace.note(_dying(flight.episode, end))
-                self._disappointment += disappointed_by(flight.kill, end, self._machine)
+                vain = disappointed_by(flight.kill, end, self._machine)
+                self._disappointment[_path(flight.kill.assessment)] += vain
                 self._note_death(flight, end)
             case Outcome.VANISHED | Outcome.RECEDED:
                 pass
@@ -236,8 +252,12 @@ class Hunt:
 
     def _hold(self, hold: Hold, at: Seconds, machine: Machine, held: Held) -> None:
         """Told once for each change; going to and fro between the same few is none."""
-        spell = self._held.setdefault((hold.why, hold.assessment.reasons), Spell())
-        if spell.seen(at):
+        what = (_path(hold.assessment), hold.why, hold.assessment.reasons)
+        if what not in self._held:
+            # Groups come and go.
+            self._held = {each: spell for each, spell in self._held.items() if not spell.is_forgotten(at)}
+            self._held[what] = Spell()
+        if self._held[what].seen(at):
             self.events.append(account.holding(hold, machine, held))
 
     def _account(self, kill: Kill, sent: Sent, since: Seconds, machine: Machine) -> Killing:
@@ -251,13 +271,26 @@ class Hunt:
         )
 
     def _seen(self, sample: Sample, assessment: Assessment) -> Seen:
+        group = assessment.figures.group
         return Seen(
             at=sample.at,
             gone=self.actor.gone(),
             level=assessment.level,
             headroom=assessment.headroom,
-            free=sample.room,
+            free=sample.room if group is None else group.free,
         )
+
+
+def _path(assessment: Assessment) -> str | None:
+    """Of the control group that it is about."""
+    group = assessment.figures.group
+    return None if group is None else group.path
+
+
+def _is_news(held: _Standstill, kill: Kill) -> bool:
+    """Should it come back after the kill: one of the host makes so what is held anywhere."""
+    group = _path(kill.assessment)
+    return group is None or held[0] == group
 
 
 def _dying(episode: Episode, end: Finish) -> Seconds:

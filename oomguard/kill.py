@@ -22,6 +22,7 @@ from oomguard.event import Mode
 from oomguard.plan import Kill
 from oomguard.pressure import Sample
 from oomguard.process import Key, Process
+from oomguard.units import Bytes
 
 PROCESS_MRELEASE = 448
 """process_mrelease(2), the same number on every architecture (5.15 and later)."""
@@ -68,6 +69,10 @@ class Actor(Protocol):
 
     def pretended(self) -> frozenset[Key]:
         """Victims that it only pretends to have ended."""
+        ...
+
+    def pretended_in(self, group: str) -> Bytes:
+        """The memory that these hold in a control group."""
         ...
 
 
@@ -131,6 +136,10 @@ class Killer:
     def pretended(self) -> frozenset[Key]:
         """Nobody."""
         return frozenset()
+
+    def pretended_in(self, group: str) -> Bytes:  # noqa: ARG002 - of the Protocol
+        """Nothing."""
+        return Bytes(0)
 
     def _aim(self, kill: Kill) -> Delivery:
         """Open a pidfd for each member that is still who it was."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from oomguard import ranking
 from oomguard.badness import Machine, Policy
+from oomguard.cgroup import is_inside
 from oomguard.holders import swapped
 from oomguard.pressure import Reason
 from oomguard.ranking import ORDER, Candidate, Exempt, Judged, Ranking, is_about_promises
@@ -79,15 +80,28 @@ class Ladder:
         """Whether the latest ranking counts what `basis` counts."""
         return self._basis is not None and basis.measures_like(self._basis)
 
-    def likely(self) -> frozenset[Pid]:
-        """Who is likely to matter: the worst, and those who have grown most."""
-        candidates = self.ranking.candidates
+    def likely(self, within: str = "/") -> frozenset[Pid]:
+        """Who is likely to matter in a control group: the worst, and those who have grown most."""
+        candidates = _inside(self.ranking.candidates, within)
         worst: list[Candidate] = []
         for standing in ORDER.values():
             start = bisect_left(candidates, standing, key=_standing)
             worst += (one for one in candidates[start : start + WORST] if _standing(one) == standing)
-        worst += nlargest(GROWING, self.ranking.growing, key=lambda one: one.judged.growth)
+        worst += nlargest(GROWING, _inside(self.ranking.growing, within), key=lambda one: one.judged.growth)
         return frozenset(one.judged.process.key.pid for one in worst)
+
+
+def enclosed(everybody: Ranking, within: str, basis: Basis) -> Ranking:
+    """Those of `everybody` who are in a control group, ranked among themselves."""
+    inside = tuple(one for one in everybody.everybody if is_inside(within, one.cgroup))
+    measure = ranking.score(basis.policy, basis.reasons, inside, basis.machine)
+    return ranking.rank(inside, measure, basis.machine, basis.exempt)
+
+
+def _inside(candidates: tuple[Candidate, ...], within: str) -> tuple[Candidate, ...]:
+    if within == "/":
+        return candidates
+    return tuple(one for one in candidates if is_inside(within, one.judged.cgroup))
 
 
 def _changed(

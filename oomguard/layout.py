@@ -13,8 +13,8 @@ from zlib import crc32
 from oomguard import codec
 from oomguard.counters import COUNTERS, HISTOGRAMS, TABLE_SIZE
 from oomguard.event import Person
-from oomguard.pressure import Figures, Level, Phase, Reason
-from oomguard.state import SAMPLE, STATE
+from oomguard.pressure import Figures, GroupFigures, Level, Phase, Reason
+from oomguard.state import SAMPLE, STATE, WATCHED
 
 MAGIC = b"oomguard"
 VERSION = 2
@@ -64,17 +64,17 @@ def _paged(offset: int) -> int:
 HEADS = 3
 TABLE = slice(HEADER.size, HEADER.size + 8 * (HEADS + TABLE_SIZE))
 """The bytes of the table: 64-bit cells, first the heads of the rings, then what `counters` counts."""
-STATES = Ring(0, _paged(TABLE.stop), 8, 512)
+STATES = Ring(0, _paged(TABLE.stop), 8, 2048)
 SAMPLES = Ring(1, STATES.end, 512, 256)
 EVENTS = Ring(2, _paged(SAMPLES.end), 128, PAGE)
 SIZE = EVENTS.end
 
 _MEANING = (
-    (STATES, SAMPLES, EVENTS, STATE.format, SAMPLE.format),
+    (STATES, SAMPLES, EVENTS, STATE.format, SAMPLE.format, WATCHED.format),
     (tuple(Phase), tuple(Level), tuple(Reason)),
     (COUNTERS, HISTOGRAMS),
     tuple((tag, [(f.name, f.type) for f in fields(kind)]) for tag, kind in codec.KINDS.items()),
-    tuple((f.name, f.type) for kind in (Person, Figures) for f in fields(kind)),
+    tuple((f.name, f.type) for kind in (Person, Figures, GroupFigures) for f in fields(kind)),
 )
 FINGERPRINT = crc32(repr(_MEANING).encode())
 """Differs as soon as any part of the layout does, so that no reader takes one cell or word for another."""

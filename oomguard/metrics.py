@@ -86,6 +86,25 @@ def of_guard(state: State) -> Iterator[Metric]:
     )
 
 
+def of_groups(state: State) -> Iterator[Metric]:
+    """The control groups that are watched on their own; nothing where there are none to be."""
+    if not state.watched:
+        return
+    for name, text, values in (
+        (
+            "cgroups_watched",
+            "Control groups that a [[cgroup]] matches, by its name. Absent where the configuration has none.",
+            (((each.entry,), float(each.groups)) for each in state.watched),
+        ),
+        (
+            "cgroups_crossed",
+            "Those of them that have crossed a limit of their own. Absent as above.",
+            (((each.entry,), float(each.crossed)) for each in state.watched),
+        ),
+    ):
+        yield Metric(Kind.GAUGE, name, text, tuple(values), ("entry",))
+
+
 def of_memory(state: State) -> Iterator[Metric]:
     """The figures that decisions rest on, and their limits."""
     figures, limits = state.figures, state.thresholds

@@ -14,7 +14,7 @@ from oomguard.pressure import Assessment, Reason
 from oomguard.process import Process
 from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess
 from oomguard.rules import Scope
-from oomguard.scope import reach
+from oomguard.scope import EVERYWHERE, reach
 from oomguard.units import MIB, Bytes, Pages, Seconds
 
 RUNNERS_UP, NEXT = 5, 64
@@ -104,28 +104,29 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
     def is_worth_it(judged: Judged) -> bool:
         return gain(judged.process, assessment, machine) >= least
 
+    group = assessment.figures.group
+    within = EVERYWHERE if group is None else group.path
     tries = 0
     for victim in ranking.candidates:
         alone = is_worth_it(victim.judged)
         if not alone and tries == TRIES:
             continue
         tries += not alone
-        scope_here = victim.judged.verdict.scope or scope
-        members, whole = reach(victim, scope_here, ranking)
-        if alone or gained(members) >= least:
+        found = reach(victim, scope, ranking, within)
+        if alone or gained(found.members) >= least:
             break
     else:
         return Hold(
             why=_why_nobody(ranking, is_worth_it, doubt), spared=ranking.spared, assessment=assessment
         )
-    dying = {judged.process.key.pid for judged in members}
+    dying = {judged.process.key.pid for judged in found.members}
     left = (one for one in ranking.candidates if one.judged.process.key.pid not in dying)
     others = (one for one in islice(left, NEXT) if is_worth_it(one.judged))
     return Kill(
         victim=victim,
-        scope=scope_here,
-        members=members,
-        whole_cgroup=whole,
+        scope=found.scope,
+        members=found.members,
+        whole_cgroup=found.whole_cgroup,
         runners_up=tuple(islice(others, RUNNERS_UP)),
         kernel_choice=_kernel_choice(ranking),
         assessment=assessment,
@@ -168,6 +169,8 @@ def _grown(ranking: Ranking) -> Pages:
 def _shortage(assessment: Assessment) -> Bytes:
     """How much is missing to the limit of `term`; nothing for a stall in plenty."""
     figures = assessment.figures
+    if figures.group is not None:
+        return Bytes(max(figures.group.used - figures.group.crossed_at, 0))
     missing = figures.available_limit - figures.available
     if figures.commit_limit and Reason.COMMIT_LIMIT in assessment.reasons:
         missing = max(missing, figures.committed - figures.commit_limit)
@@ -213,10 +216,8 @@ def gain(process: Process, assessment: Assessment, machine: Machine) -> Bytes:
     if memory is None:
         return Bytes(0)
     pages = memory.rss_anon + memory.rss_shmem + memory.swap
-    if (
-        assessment.reasons == (Reason.STALL,)
-        and assessment.figures.available > assessment.figures.available_limit
-    ):
+    plenty = assessment.figures.available > assessment.figures.available_limit
+    if assessment.reasons == (Reason.CGROUP_STALL,) or (assessment.reasons == (Reason.STALL,) and plenty):
         pages += memory.rss_file
     if Reason.COMMIT_LIMIT in assessment.reasons:
         pages = max(pages, memory.private_committed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from oomguard.meminfo import Memory
+from oomguard.meminfo import Holdings, Memory
 from oomguard.process import Key
 from oomguard.psi import Pressure
 from oomguard.taskstats import Delays
@@ -98,6 +98,32 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFigures:
+    """What a control group that is watched on its own holds, and may hold."""
+
+    entry: str
+    """The name of its [[cgroup]] in the configuration."""
+    path: str
+    used: Bytes
+    """Less what the kernel can drop."""
+    limit: Bytes
+    crossed_at: Bytes
+    """Of memory: a share of the limit."""
+    swap_used: Bytes
+    swap_limit: Bytes
+    """How much it may swap; 0 where it may not."""
+    stall: Seconds
+    """Its own full stall within the window."""
+    stall_budget: Seconds
+    """0 for none."""
+
+    @property
+    def free(self) -> Bytes:
+        """What is left to it, in memory and in swap."""
+        return Bytes(max(0, self.limit - self.used) + max(0, self.swap_limit - self.swap_used))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """What the limits were compared with when the decision was made."""
 
@@ -118,6 +144,8 @@ class Figures:
     """How long the disk has yet to write what was swapped out; 0 while more is being sent there."""
     committed: Bytes
     commit_limit: Bytes
+    group: GroupFigures | None = None
+    """The control group that the decision is about; None: the whole host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,3 +157,5 @@ class Assessment:
     headroom: float
     """How far it is from the limit of `term` (1) to that of `kill` (0), on the worst of the limits."""
     figures: Figures
+    holdings: Holdings | None = None
+    """What the memory of `figures.group` is used for, as far as that was read; None: ask the host."""

@@ -12,6 +12,7 @@ from oomguard.badness import Machine
 from oomguard.cgroup import Layout, Membership
 from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.errors import Malformed
+from oomguard.groupmarks import GroupMarks
 from oomguard.hostfile import KeptOpen, parse_int, parsed, read
 from oomguard.meminfo import (
     Holdings,
@@ -178,6 +179,14 @@ class ProcFS:
     def group_stalls(self) -> GroupStalls:
         """A reader of the stalls of some v2 groups, none yet."""
         return GroupStalls(self._cgroups)
+
+    def group_marks(self) -> GroupMarks:
+        """What the system says of control groups, nothing read yet."""
+        return GroupMarks(self._cgroups)
+
+    def cgroups(self) -> CgroupFS:
+        """The control groups."""
+        return self._cgroups
 
     def kill_cgroup(self, path: str) -> None:
         """Kill all that is in a v2 group and below, at once, where the kernel can."""

@@ -51,6 +51,8 @@ class Judged:
     unit: str | None
     growth: Pages = NO_GROWTH
     """What it has gained of late, swap included; 0 where that is not known."""
+    oom_groups: tuple[str, ...] = ()
+    """The control groups above it that die as one, the outermost first (memory.oom.group)."""
 
 
 Score = Callable[[Judged], Points]

@@ -14,6 +14,7 @@ from itertools import islice
 from oomguard.cgroup import NO_CGROUP
 from oomguard.errors import Gone, Malformed
 from oomguard.growth import Past
+from oomguard.marks import FREE, Allegiance, heeding
 from oomguard.process import Process
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
@@ -25,6 +26,8 @@ UNREADABLE = (Gone, Malformed, OSError)
 """What reading one process may raise."""
 SLICE = 64
 """Judged in full within one call of `reconsider`."""
+GROUPS = 256
+"""Control groups that are asked what the system says of them within one call of `reconsider`."""
 MANY_IMAGES = 16
 """Who has run more programs than this under one pid is not waited for any more: a process can feign an exec
 (PR_SET_MM_MAP, prctl(2)), and would never be judged if it did so all the time."""
@@ -39,6 +42,10 @@ class Dossier:
     """What is known of one process."""
 
     judged: Judged
+    ruled: Verdict
+    """By the rules alone."""
+    allegiance: Allegiance | None
+    """What the system says of its control group; None where that was not read yet, so that it is spared."""
     past: Past
     seen_at: Seconds
     """When it last was as `judged` has it."""
@@ -65,13 +72,23 @@ class Dossier:
         """Other figures of the same program."""
         self.past.note(at, process.held)
         self.seen_at = at
-        self.judged = _judged(process, self.judged.verdict, self.subject, self.past, self.foreign)
+        self.judged = _judged(process, self.ruled, self.allegiance, self.subject, self.past, self.foreign)
 
     def rejudge(self, rules: tuple[Rule, ...], subject: Subject) -> None:
         """In full, by all that is known of its names."""
         self.subject, self.hasty = subject, False
+        self.ruled = judge(rules, subject)
+        self.heed(self.allegiance)
+
+    def heed(self, allegiance: Allegiance | None) -> None:
+        """What the system says of its control group counts from now on."""
+        self.allegiance = allegiance
         self.judged = replace(
-            self.judged, verdict=judge(rules, subject), cgroup=subject.cgroup, unit=subject.unit
+            self.judged,
+            verdict=heeding(self.ruled, allegiance),
+            cgroup=self.subject.cgroup,
+            unit=self.subject.unit,
+            oom_groups=() if allegiance is None else allegiance.oom_groups,
         )
 
 
@@ -87,6 +104,8 @@ class Registry:
         # The guard's own, as init's may not be read from within a container.
         self._home = procfs.user_namespace(Pid(os.getpid()))
         self._users: dict[Uid, str | None] = {}
+        self._marks = procfs.group_marks()
+        self._unmarked: set[str] = set()
 
     def enter(self, process: Process, at: Seconds) -> Dossier:
         """`process` as it was read; where its names may be new they are learnt, as far as that is quick.
@@ -117,6 +136,7 @@ class Registry:
 
     def reconsider(self) -> None:
         """Judge in full whoever was judged in haste: a newcomer may be the one that memory is short for."""
+        self._read_marks()
         if self._glance == self._rules:
             return
         for dossier in islice((one for one in self.dossiers.values() if one.hasty), SLICE):
@@ -134,6 +154,13 @@ class Registry:
         if membership.path != dossier.subject.cgroup:
             subject = replace(dossier.subject, unit=membership.unit, cgroup=membership.path)
             dossier.rejudge(self._rules, subject)
+        allegiance = self._marks.learn(membership.path)
+        if allegiance != dossier.allegiance:
+            dossier.heed(allegiance)
+
+    def begin_round(self) -> None:
+        """Everybody is about to be looked at: what the system says of their groups is read anew."""
+        self._marks.renew()
 
     def collect(self) -> None:
         """Judge again those whose slow names have been found."""
@@ -159,12 +186,28 @@ class Registry:
         if self._resolver is not None:
             self._resolver.close()
 
+    def _read_marks(self) -> None:
+        """Of groups that newcomers are in."""
+        if not self._unmarked:
+            return
+        for path in tuple(islice(self._unmarked, GROUPS)):
+            self._marks.learn(path)
+            self._unmarked.discard(path)
+        for dossier in self.dossiers.values():
+            if dossier.allegiance is None:
+                dossier.heed(self._marks.known(dossier.subject.cgroup))
+
     def _learnt(self, process: Process, at: Seconds, past: Past, images: int) -> Dossier:
         past.note(at, process.held)
         subject, foreign = self._names(process, images)
-        verdict = NO_RULE if process.kernel_thread else judge(self._glance, subject)
+        ruled = NO_RULE if process.kernel_thread else judge(self._glance, subject)
+        allegiance = FREE if process.kernel_thread else self._marks.known(subject.cgroup)
+        if allegiance is None:
+            self._unmarked.add(subject.cgroup)
         return Dossier(
-            judged=_judged(process, verdict, subject, past, foreign),
+            judged=_judged(process, ruled, allegiance, subject, past, foreign),
+            ruled=ruled,
+            allegiance=allegiance,
             past=past,
             seen_at=at,
             fingerprint=None,
@@ -204,13 +247,21 @@ def _runs_another(now: Process, before: Process) -> bool:
     return now.image != before.image or now.uid != before.uid
 
 
-def _judged(process: Process, verdict: Verdict, subject: Subject, past: Past, foreign: bool) -> Judged:
+def _judged(
+    process: Process,
+    ruled: Verdict,
+    allegiance: Allegiance | None,
+    subject: Subject,
+    past: Past,
+    foreign: bool,
+) -> Judged:
     return Judged(
         process=replace(process, cap_effective=0) if foreign else process,
-        verdict=verdict,
+        verdict=heeding(ruled, allegiance),
         cgroup=subject.cgroup,
         unit=subject.unit,
         growth=past.growth(process.held),
+        oom_groups=() if allegiance is None else allegiance.oom_groups,
     )
 
 

@@ -6,24 +6,62 @@ Nobody who is spared is ever part of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import assert_never
 
 from oomguard.cgroup import contains, innermost_unit
 from oomguard.family import family
+from oomguard.marks import dies_with
 from oomguard.ranking import INIT, ORDER, Candidate, Judged, Ranking, is_gone
 from oomguard.rules import Scope, Standing
 from oomguard.units import Pid
 
+EVERYWHERE = "/"
+Belongs = Callable[[Judged], bool]
 
-def reach(victim: Candidate, scope: Scope, ranking: Ranking) -> tuple[tuple[Judged, ...], str | None]:
-    """The victim and those that die with it; and the control group, if any, that holds them and nobody else.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """The victim and those that die with it."""
+
+    scope: Scope
+    members: tuple[Judged, ...]
+    """The victim first."""
+    whole_cgroup: str | None
+    """The control group that holds them and nobody else, where there is one."""
+
+
+def reach(victim: Candidate, scope: Scope, ranking: Ranking, within: str = EVERYWHERE) -> Reach:
+    """Who dies with `victim`: as its rule says, else its control group if that dies as one, else by `scope`.
 
     Who is to die last is not taken along by somebody who is not. Who is gone already counts as nobody.
+    `ranking` has those in the control group `within`, and nobody else; all that is said of a group that lies
+    above it is none of theirs.
     """
+    ruled, as_one = victim.judged.verdict.scope, dies_with(victim.judged.oom_groups, within)
+    if ruled is None and as_one is not None:
+        scope, (members, whole) = Scope.CGROUP, _with_cgroup(victim, as_one, ranking)
+    else:
+        scope = ruled or scope
+        members, whole = _by_scope(victim, scope, ranking)
+    is_inside = whole is not None and contains(within, whole)
+    return Reach(scope=scope, members=members, whole_cgroup=whole if is_inside else None)
+
+
+def _by_scope(victim: Candidate, scope: Scope, ranking: Ranking) -> tuple[tuple[Judged, ...], str | None]:
     if scope is Scope.FAMILY:
         return _family(victim, ranking)
     cgroup = _cgroup(victim.judged, scope)
-    belongs = _belongs(victim.judged, scope, cgroup, ranking)
+    return _taken(victim, _belongs(victim.judged, scope, cgroup, ranking), cgroup, ranking)
+
+
+def _with_cgroup(victim: Candidate, cgroup: str, ranking: Ranking) -> tuple[tuple[Judged, ...], str | None]:
+    return _taken(victim, lambda one: contains(cgroup, one.cgroup), cgroup, ranking)
+
+
+def _taken(
+    victim: Candidate, belongs: Belongs, cgroup: str | None, ranking: Ranking
+) -> tuple[tuple[Judged, ...], str | None]:
     last_taken = max(ORDER[victim.judged.verdict.standing], ORDER[Standing.ORDINARY])
     taken = (
         one.judged
@@ -63,7 +101,7 @@ def _cgroup(judged: Judged, scope: Scope) -> str | None:
     return None
 
 
-def _belongs(victim: Judged, scope: Scope, cgroup: str | None, ranking: Ranking) -> Callable[[Judged], bool]:
+def _belongs(victim: Judged, scope: Scope, cgroup: str | None, ranking: Ranking) -> Belongs:
     """Who dies with the victim. Group and session 0 and 1 are the kernel's and init's, and nobody's scope."""
     process = victim.process
     match scope:

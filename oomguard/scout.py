@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from oomguard.badness import Machine, Policy
 from oomguard.census import FRESH, Census
 from oomguard.family import worst_family_first
-from oomguard.ladder import Basis, Ladder
-from oomguard.pressure import Reason, Sample
+from oomguard.ladder import Basis, Ladder, enclosed
+from oomguard.pressure import GroupFigures, Reason, Sample
 from oomguard.process import Key
 from oomguard.ranking import Exempt, Ranking
 from oomguard.rules import Scope
@@ -76,8 +76,17 @@ class Scout:
         if sample.at >= self._looked_at + WATCH_EVERY:
             self.look(sample, (), passed_over)
 
-    def look(self, sample: Sample, reasons: tuple[Reason, ...], passed_over: frozenset[Key]) -> Look:
-        """Everybody in the order of death, the likely ones as of now. Safe in the kill path."""
+    def look(
+        self,
+        sample: Sample,
+        reasons: tuple[Reason, ...],
+        passed_over: frozenset[Key],
+        group: GroupFigures | None = None,
+    ) -> Look:
+        """Everybody in the order of death, or all in a `group`; the likely ones as of now.
+
+        Safe in the kill path.
+        """
         began = time.monotonic()
         memory = sample.memory
         machine = replace(
@@ -90,10 +99,17 @@ class Scout:
         ladder = self._ladder
         if not ladder.measures_like(basis) or sample.at > self._looked_at + FRESH:
             ladder.rank(self.census.known(), basis)
-        found = ladder.rank(self.census.take_likely(ladder.likely()), basis)
-        if self.scope is Scope.FAMILY:
-            found = worst_family_first(found)
+        likely = ladder.likely() if group is None else ladder.likely(group.path)
+        found = self._families(ladder.rank(self.census.take_likely(likely), basis))
         self._looked_at = sample.at
         again = Seconds(sample.at + (time.monotonic() - began) / SHARE)
         self.latest = Look(machine=machine, ranking=found, again=again)
-        return self.latest
+        if group is None:
+            return self.latest
+        # A share of memory is one of the group's, as for the kernel (mm/oom_kill.c `oom_badness()`).
+        machine = replace(machine, total=Pages((group.limit + group.swap_limit) // machine.page_size))
+        members = enclosed(found, group.path, replace(basis, machine=machine))
+        return replace(self.latest, machine=machine, ranking=self._families(members))
+
+    def _families(self, found: Ranking) -> Ranking:
+        return worst_family_first(found) if self.scope is Scope.FAMILY else found

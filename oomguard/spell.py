@@ -41,3 +41,7 @@ class Spell:
     def lasts(self, at: Seconds) -> bool:
         """It is not over yet."""
         return at - self._seen < self._patience
+
+    def is_forgotten(self, at: Seconds) -> bool:
+        """It has been away for so long that it is as if it had never been."""
+        return at - self._seen >= LONGEST

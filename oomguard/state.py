@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isnan, nan
 from struct import Struct
@@ -41,6 +42,18 @@ def thresholds(limits: Limits, memory: Memory, figures: Figures) -> Thresholds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The control groups of one [[cgroup]] of the configuration."""
+
+    entry: str
+    """Its name."""
+    groups: int
+    """How many there are."""
+    crossed: int
+    """How many of them have crossed a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """The guard as of its last poll. Wall times are seconds since the epoch."""
 
@@ -73,6 +86,7 @@ class State:
     """Processes that may be chosen, as of the last look at all of them."""
     spared: int
     """Processes that may not."""
+    watched: tuple[Watched, ...] = ()
 
 
 SLACK = Seconds(5)
@@ -102,10 +116,29 @@ _LARGEST = (1 << 63) - 1
 
 STATE = Struct("=qd3BH4qdB3d2q5qdq5d2?2q")
 SAMPLE = Struct("=d12q?2d12q")
+WATCHED = Struct("=B2H")
+"""Of an entry, as they follow `STATE`: the length of its name, which comes next, and the numbers."""
 
 
 def pack_state(state: State) -> bytes:
-    """`state` as `STATE` lays it out."""
+    """`state` as `STATE` lays it out, then an entry for each of `watched`."""
+    return _pack_host(state) + b"".join(map(_pack_watched, state.watched))
+
+
+def _pack_watched(watched: Watched) -> bytes:
+    name = watched.entry.encode("ascii")
+    return WATCHED.pack(len(name), watched.groups, watched.crossed) + name
+
+
+def _unpack_watched(data: bytes) -> Iterator[Watched]:
+    while data:
+        length, groups, crossed = WATCHED.unpack_from(data)
+        end = WATCHED.size + length
+        yield Watched(entry=data[WATCHED.size : end].decode("ascii"), groups=groups, crossed=crossed)
+        data = data[end:]
+
+
+def _pack_host(state: State) -> bytes:
     figures, thresholds = state.figures, state.thresholds
     return STATE.pack(
         state.pid,
@@ -146,7 +179,7 @@ def pack_state(state: State) -> bytes:
 
 def unpack_state(data: bytes) -> State:
     """What `pack_state` packed. Raises `ValueError` for a word that no enumeration has."""
-    pid, started, mode, phase, level, reasons, *rest = STATE.unpack(data)
+    pid, started, mode, phase, level, reasons, *rest = STATE.unpack_from(data)
     available, available_limit, swap_free, swap_limit, stall, whose, budget, exhausted_in, *rest = rest
     backlog, committed, commit_limit, *rest = rest
     available_term, available_kill, swap_term, swap_kill, commit_term, window, *rest = rest
@@ -192,6 +225,7 @@ def unpack_state(data: bytes) -> State:
         psi=psi,
         candidates=candidates,
         spared=spared,
+        watched=tuple(_unpack_watched(data[STATE.size :])),
     )
 
 

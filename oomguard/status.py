@@ -129,6 +129,10 @@ def _lines(status: Status) -> Iterator[str]:
     )
     if limits.commit_term:
         yield f"Committed  {size(figures.committed)}; term above {size(limits.commit_term)}"
+    if state.watched:
+        yield "Groups     " + ", ".join(
+            f"{each.entry} {each.groups} ({each.crossed} crossed)" for each in state.watched
+        )
     yield f"Processes  {state.candidates} candidates, {state.spared} spared"
     refused = "" if state.config_ok else "; a newer one was refused, see the journal"
     yield f"Configured {_when(state.configured)}{refused}"

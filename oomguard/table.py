@@ -13,6 +13,7 @@ from oomguard.names import quoted
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -77,6 +78,11 @@ class Table:
                 self.refuse(str(error), key)
         return tuple(parsed)
 
+    def text(self, key: str) -> str | None:
+        """The text at `key`, as it stands there; None where there is none."""
+        value, _ = self._values.get(key, (None, ""))
+        return value if isinstance(value, str) else None
+
     def has(self, key: str) -> bool:
         """Whether a file sets `key`."""
         return key in self._values
@@ -114,6 +120,25 @@ def word(kind: type[E]) -> Callable[[str], E]:
             raise ValueError(f"{quoted(text)} is not a known word; {nearest(text, list(kind))}") from None
 
     return parse
+
+
+def take_name(text: str) -> str:
+    """A name that may be a label of the metrics. ValueError, in words for people, for others."""
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(f"{quoted(text)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return text
+
+
+def refuse_duplicates(kind: str, tables: list[Table]) -> None:
+    """Refuse each of `tables` whose name is that of another `kind` before it."""
+    taken: dict[str, str] = {}
+    for table in tables:
+        name = table.text("name")
+        if name is None or table.problems:
+            continue
+        if name in taken:
+            table.refuse(f"is the name of a {kind} in {taken[name]} already; each needs its own", "name")
+        taken[name] = table.home
 
 
 def nearest(text: str, known: list[str]) -> str:

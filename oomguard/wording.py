@@ -30,7 +30,7 @@ from oomguard.event import (
 from oomguard.holders import Held, Holder
 from oomguard.names import printable
 from oomguard.plan import HoldReason
-from oomguard.pressure import Figures, Phase, Reason, StallOf
+from oomguard.pressure import Figures, GroupFigures, Phase, Reason, StallOf
 from oomguard.state import State
 from oomguard.storm import Obstacle, Response
 from oomguard.units import KIB, MIB, Bytes, Seconds
@@ -243,10 +243,28 @@ def _because(reason: Reason, figures: Figures) -> str:
             promised = f"{size(figures.committed)} of {size(figures.commit_limit)}"
             return f"nearly all memory that may be promised is promised ({promised})"
         case Reason.CGROUP_LIMIT:
-            return "a control group is at its memory limit"
+            return _group_limit(figures.group)
         case Reason.CGROUP_STALL:
-            return "a control group waits for memory"
+            return _group_stall(figures.group)
     assert_never(reason)
+
+
+def _group_limit(group: GroupFigures | None) -> str:
+    if group is None:
+        return "a control group is at its memory limit"
+    swap = f", and {size(group.swap_used)} of {size(group.swap_limit)} of swap" if group.swap_limit else ""
+    used = f"{size(group.used)} used of {size(group.limit)}{swap}"
+    return f"{_group(group)} is at its memory limit ({used})"
+
+
+def _group_stall(group: GroupFigures | None) -> str:
+    if group is None:
+        return "a control group waits for memory"
+    return f"{_group(group)} waited {group.stall:.1f} s for memory (budget {group.stall_budget:.1f} s)"
+
+
+def _group(group: GroupFigures) -> str:
+    return f'the control group "{printable(group.path)}"'
 
 
 def size(amount: Bytes) -> str:

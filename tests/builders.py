@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from oomguard.badness import Machine, kernel
 from oomguard.meminfo import Holdings, Memory, Overcommit
-from oomguard.pressure import Assessment, Figures, Level, Limit, Limits, Reason, Sample, StallOf
+from oomguard.pressure import Assessment, Figures, GroupFigures, Level, Limit, Limits, Reason, Sample, StallOf
 from oomguard.process import Key, MemoryUse, Process
 from oomguard.psi import Pressure
 from oomguard.ranking import Exempt, Judged, Ranking, rank
@@ -239,6 +239,25 @@ def assessment(
             commit_limit=mib(commit_limit),
         ),
     )
+
+
+def enclosed(
+    path: str, *reasons: Reason, used: float = 95, limit: float = 100, level: Level = Level.TERM
+) -> Assessment:
+    """Of a control group that may hold `limit` MiB, of a host that has plenty; 90 % is crossed."""
+    host = assessment(*reasons or (Reason.CGROUP_LIMIT,), level=level, available=900)
+    group = GroupFigures(
+        entry="pens",
+        path=path,
+        used=mib(used),
+        limit=mib(limit),
+        crossed_at=mib(0.9 * limit),
+        swap_used=Bytes(0),
+        swap_limit=Bytes(0),
+        stall=Seconds(1.5),
+        stall_budget=Seconds(1.0),
+    )
+    return replace(host, figures=replace(host.figures, group=group))
 
 
 STANDINGS = st.sampled_from(Standing)

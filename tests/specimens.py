@@ -29,7 +29,7 @@ from oomguard.psi import Pressure
 from oomguard.ranking import Spared
 from oomguard.remedy import Action, Ending, Result
 from oomguard.rules import Scope, Standing
-from oomguard.state import State, Thresholds
+from oomguard.state import State, Thresholds, Watched
 from oomguard.storm import Obstacle, Response
 from oomguard.units import MIB, Bytes, Pid, Points, Seconds, Ticks
 from oomguard.vmstat import VmStat
@@ -75,6 +75,7 @@ STATE = State(
     psi=True,
     candidates=31,
     spared=7,
+    watched=(Watched(entry="pens", groups=3, crossed=1), Watched(entry="fold", groups=0, crossed=0)),
 )
 SAMPLE = Sample(
     at=Seconds(1000.0),

@@ -30,7 +30,7 @@ from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
 from oomguard.record import Reader, Writer
 from oomguard.sampler import Sampler
-from oomguard.units import Pid, Seconds
+from oomguard.units import Bytes, Pid, Seconds
 from oomguard.vmstat import VmStat
 from tests.builders import HEURISTIC
 from tests.incident import Exited, Line, Read, Seen, Signalled, Used
@@ -227,6 +227,9 @@ class TapedKiller:
 
     def pretended(self) -> frozenset[Key]:
         return frozenset()
+
+    def pretended_in(self, group: str) -> Bytes:
+        return Bytes(0)
 
 
 class TapedGuard(guard.Guard):

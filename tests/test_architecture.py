@@ -17,14 +17,14 @@ LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields"}),
     "parsers": frozenset({
             "meminfo", "vmstat", "zoneinfo", "swapspace", "arcstats", "psi", "process", "cgroup", "mountinfo",
-            "taskstats",
+            "memcg", "taskstats",
         }),
     "decide": frozenset(
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
             "bystanders", "gauge", "spell", "sources", "remedy",
-            "relief", "effect",
+            "relief", "effect", "marks", "enclosure",
         }
     ),
     "words": frozenset(
@@ -36,15 +36,16 @@ LAYERS: dict[str, frozenset[str]] = {
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
-            "sampler", "procevents", "delays",
+            "sampler", "procevents", "delays", "groupmarks", "groupmemory",
         }
     ),
     "record": frozenset({"recordfile", "record", "teller", "companion", "reliever"}),
     "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge"}),
-    "config": frozenset({"table", "documents", "hook", "config"}),
+    "config": frozenset({"table", "documents", "hook", "enclosures", "config"}),
     "loop": frozenset(
         {
-            "scout", "hunt", "easing", "wakeup", "resident", "guard", "handover", "netlink", "start", "lean",
+            "scout", "warden", "hunt", "easing", "wakeup", "resident", "guard", "handover", "netlink",
+            "start", "lean",
         }
     ),
     "people": frozenset(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomguard.cgroup import NO_CGROUP, Membership, contains, innermost_unit, parse_cgroup
+from oomguard.cgroup import NO_CGROUP, Membership, contains, innermost_unit, is_inside, parse_cgroup
 from oomguard.errors import Malformed
 from oomguard.names import decode
 
@@ -137,3 +137,11 @@ def test_any_text_parses_or_is_malformed(data: bytes) -> None:
     except Malformed:
         return
     assert membership.path.startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "path", "inside"),
+    [("/", "/a", True), ("/", "/", True), ("/", "/..", False), ("/", "/../a", False), ("/a", "/b", False)],
+)
+def test_nobody_outside_of_the_namespace_is_inside(cgroup: str, path: str, inside: bool) -> None:
+    assert is_inside(cgroup, path) is inside

@@ -6,6 +6,8 @@ import pytest
 
 from oomguard.cgroup import Layout
 from oomguard.cgroupfs import CgroupFS, GroupStalls
+from oomguard.marks import UNMARKED, Marks, Preference
+from oomguard.memcg import parse_switch
 from oomguard.units import Seconds
 
 TEXT = "some avg10=0.00 total=2000000\nfull avg10=0.00 total=1000000\n"
@@ -136,6 +138,76 @@ def test_no_kill_where_the_path_may_be_of_another_hierarchy(tmp_path: Path) -> N
     (tmp_path / "unified/cgroup.controllers").touch()
     CgroupFS(str(tmp_path)).kill("/a")
     assert (folder / "cgroup.kill").read_bytes() == b""
+
+
+def test_children(tmp_path: Path) -> None:
+    cgroups = unified(tmp_path)
+    for name in ("b", "a\nb", "\udcff", "a"):
+        group(tmp_path, f"pens/{name}")
+    (tmp_path / "pens/link").symlink_to("a")
+    assert cgroups.children("/pens") == ["a", "a\nb", "b", "\udcff"]
+    assert cgroups.children("/vanished") == cgroups.children("/../pens") == []
+    assert "pens" in cgroups.children("/")
+
+
+def test_values(tmp_path: Path) -> None:
+    cgroups = unified(tmp_path)
+    (group(tmp_path, "a") / "memory.max").write_text("max\n")
+    assert cgroups.value("/a", "memory.max", parse_switch) is None
+    (tmp_path / "a/memory.max").write_text("1\n")
+    assert cgroups.value("/a", "memory.max", parse_switch) is True
+    assert cgroups.value("/a", "memory.high", parse_switch) is None
+    assert cgroups.value("/../a", "memory.max", parse_switch) is None
+
+
+OMIT, AVOID = "user.oomd_omit", "user.oomd_avoid"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "preference"),
+    [
+        ({}, Preference.NONE),
+        ({AVOID: b"1"}, Preference.AVOID),
+        ({OMIT: b"1"}, Preference.OMIT),
+        ({AVOID: b"1", OMIT: b"true"}, Preference.OMIT),
+        ({AVOID: b"Yes", OMIT: b"0"}, Preference.AVOID),
+        ({OMIT: b""}, Preference.NONE),
+        ({OMIT: b"1" * 4096}, Preference.NONE),
+    ],
+)
+def test_what_systemd_prefers(tmp_path: Path, attributes: dict[str, bytes], preference: Preference) -> None:
+    folder = marked(tmp_path, attributes)
+    if os.geteuid() == 0:
+        assert unified(tmp_path).marks("/a") == Marks(preference=preference, oom_group=False)
+    (folder / "memory.oom.group").write_text("1\n")
+    assert unified(tmp_path).marks("/a").oom_group
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(("uid", "mode"), [(1000, 0o755), (0, 0o775), (0, 0o757)])
+def test_only_where_nobody_but_root_may_say_so(tmp_path: Path, uid: int, mode: int) -> None:
+    folder = marked(tmp_path, {OMIT: b"1"})
+    os.chown(folder, uid, 0)
+    folder.chmod(mode)
+    assert unified(tmp_path).marks("/a").preference is Preference.NONE
+
+
+def test_nothing_is_said_of_who_has_gone_or_without_v2_alone(tmp_path: Path) -> None:
+    assert unified(tmp_path).marks("/vanished") == UNMARKED
+    marked(tmp_path, {OMIT: b"1"})
+    (tmp_path / "cgroup.controllers").unlink()
+    (tmp_path / "memory").mkdir()
+    assert CgroupFS(str(tmp_path)).marks("/a") == UNMARKED
+
+
+def marked(root: Path, attributes: dict[str, bytes]) -> Path:
+    folder = group(root, "a")
+    try:
+        for name, value in attributes.items():
+            os.setxattr(folder, name, value)
+    except OSError as error:
+        pytest.skip(f"no attributes of users here: {error}")
+    return folder
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oomguard.badness import Policy
 from oomguard.check import check, findings, show, to_toml
 from oomguard.config import DEFAULTS, Address, Config, load
+from oomguard.enclosure import Entry
 from oomguard.event import Mode
 from oomguard.hook import Hook, Occasion
 from oomguard.meminfo import Memory
@@ -204,6 +205,22 @@ def hooks(draw: st.DrawFn) -> tuple[Hook, ...]:
 
 
 @st.composite
+def enclosures(draw: st.DrawFn, window: int) -> tuple[Entry, ...]:
+    """The window is in ms."""
+    names = draw(st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), max_size=3, unique=True))
+    return tuple(
+        Entry(
+            name=name,
+            path=draw(st.sampled_from(["/", "/a.slice", "/a.slice/*", '/a b/"\\[x]*'])),
+            term=Percent(50.0),
+            kill=draw(st.sampled_from([Percent(50.0), Percent(98.5)])),
+            budget=draw(st.none() | st.just(parse_duration(f"{draw(st.integers(1, window))}ms"))),
+        )
+        for name in names
+    )
+
+
+@st.composite
 def configs(draw: st.DrawFn) -> Config:
     window = draw(WINDOWS)
     return Config(
@@ -233,6 +250,7 @@ def configs(draw: st.DrawFn) -> Config:
         ),
         rules=draw(rules()),
         hooks=draw(hooks()),
+        enclosures=draw(enclosures(window)),
         record="/" + draw(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),
         listen=Address(
             host=draw(st.sampled_from(["::1", "h-1.x", "0.0.0.0"])), port=draw(st.integers(0, 65535))

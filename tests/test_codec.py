@@ -12,6 +12,7 @@ from oomguard.event import Degraded, Event, Holding, Killing, Person
 from oomguard.holders import Holder
 from oomguard.names import decode as name
 from oomguard.units import Bytes, Pid, Points, Ticks
+from tests.builders import enclosed
 from tests.specimens import EVENTS, HOLDING, KILLING, VICTIM
 
 ROOM = 4072
@@ -143,3 +144,12 @@ def test_a_field_of_any_other_content_is_refused_or_valid(
     except ValueError:
         return
     assert codec.decode(codec.encode(found, 1 << 20)) == found or junk != junk  # noqa: PLR0124  # nan
+
+
+def test_a_control_group_with_a_name_as_long_as_can_be() -> None:
+    event = replace(KILLING, figures=enclosed("/" + "\udcff/" * 2000).figures)
+    assert codec.decode(codec.encode(event, 100_000)) == event
+    found = codec.decode(codec.encode(event, ROOM))
+    assert isinstance(found, Killing)
+    assert found.figures.group is not None
+    assert len(found.figures.group.path) < 100

@@ -97,6 +97,8 @@ def test_the_record_becomes_metrics(path: Path, writer: Writer) -> None:
         "oomguard_swap_backlog_seconds": 0.5,
         "oomguard_config_last_reload_successful": 0,
         "oomguard_processes,standing=spared": 7,
+        "oomguard_cgroups_watched,entry=pens": 3,
+        "oomguard_cgroups_crossed,entry=pens": 1,
         "oomguard_polls_total": 9,
         "oomguard_kills_total,reason=stall,signal=term": 1,
         "oomguard_kills_total,reason=stall,signal=kill": 0,
@@ -139,7 +141,7 @@ def test_no_process_can_choose_a_label(path: Path, writer: Writer) -> None:
     writer.state(STATE)
     labels = {label.split("=")[0] for name in scrape(path) for label in name.split(",")[1:] if "=" in label}
     assert labels == {
-        *("action", "le", "level", "limit", "mode", "of", "outcome", "phase", "policy"),
+        *("action", "entry", "le", "level", "limit", "mode", "of", "outcome", "phase", "policy"),
         *("reason", "result", "rules", "scope", "signal", "standing", "version"),
     }
 

@@ -116,6 +116,7 @@ def test_every_key_is_read(main: Path) -> None:
         ),
         rules=(),
         hooks=(),
+        enclosures=(),
         record="/run/x/y",
         listen=Address(host="::1", port=80),
     )

@@ -248,3 +248,15 @@ def test_each_would_be_kill_is_reported_once() -> None:
         assert len([one for one in hunt.events if isinstance(one, Holding)]) == 1
         assert [child.poll() for child in (small, large)] == [None, None]
         assert not any(spared_by_kernel(judge(child.pid).process) for child in (small, large))
+
+
+def test_the_memory_of_ghosts_in_a_control_group() -> None:
+    with holding() as child:
+        actor = DryRun(ProcFS(), PAGE)
+        plan = kill(child.pid)
+        actor.signal(replace(plan, members=(replace(plan.members[0], cgroup="/pens/a"),)), Sent.TERM)
+        assert mib(LARGE) < actor.pretended_in("/pens") < mib(LARGE + 40)
+        assert actor.pretended_in("/pens/a") == actor.pretended_in("/")
+        assert actor.pretended_in("/pens/b") == 0
+    assert actor.pretended_in("/pens") == 0
+    assert actor.pretended() == frozenset()

@@ -258,3 +258,23 @@ def test_what_a_dead_guard_left_behind_is_told() -> None:
     _, (felt,) = host.at(100, 500, WELL)
     assert isinstance(felt, Relieved)
     assert (felt.action, felt.cgroup, felt.ending) == (Action.FREEZE, "/x", Ending.LEFT_BEHIND)
+
+
+def test_the_groups_that_are_throttled_are_known_until_that_is_undone() -> None:
+    host = Host(replace(ALL, culprit=Restraint.THROTTLE))
+    assert host.easing.throttled == frozenset()
+    host.look(100)
+    assert host.easing.throttled == {"/a/b"}
+    host.done(2, amount=100)
+    host.at(100.1)
+    assert host.easing.throttled == {"/a/b"}
+    host.helper.told.append(Undone(number=2, ending=Ending.TIME))
+    host.at(110.1)
+    assert host.easing.throttled == frozenset()
+
+
+def test_a_freeze_is_no_throttle() -> None:
+    host = Host(FREEZE)
+    host.look(100)
+    assert host.helper.orders
+    assert host.easing.throttled == frozenset()

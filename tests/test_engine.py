@@ -20,7 +20,7 @@ from oomguard.ranking import INIT, Judged
 from oomguard.rules import Scope, Standing
 from oomguard.scout import Scout
 from oomguard.storm import Response, Tolerance
-from oomguard.units import Pages, Pid, Seconds
+from oomguard.units import Bytes, Pages, Pid, Seconds
 from tests.builders import (
     MACHINE,
     assessment,
@@ -118,6 +118,9 @@ class Witness:
 
     def pretended(self) -> frozenset[Key]:
         return frozenset()
+
+    def pretended_in(self, group: str) -> Bytes:
+        return Bytes(0)
 
 
 class Engine(RuleBasedStateMachine):

@@ -16,6 +16,7 @@ from oomguard.event import Event, KernelKilled, Lifecycle, Mode
 from oomguard.pressure import Reason
 from oomguard.storm import Obstacle, Response
 from oomguard.units import Bytes, Pid
+from tests.builders import enclosed
 from tests.telling import HOSTILE, ended, holding, killing, lifecycle, one_of_each, person, storming
 
 WALL = 1700000000.25
@@ -186,3 +187,11 @@ def test_the_documentation_has_every_message_id_and_field() -> None:
     assert [value for value in MessageId if value not in page] == []
     shown = {name: re.sub("^OOMGUARD(_VICTIM)?", "", name) for name in fields}
     assert [name for name, short in shown.items() if name not in page and f"`{short}`" not in page] == []
+
+
+def test_the_figures_of_a_control_group_come_with_its_name() -> None:
+    event = replace(killing(person()), figures=enclosed(f"/{HOSTILE}", used=95, limit=100).figures)
+    fields = dict(of(event).fields)
+    assert fields["OOMGUARD_CGROUP"].isprintable()
+    assert (fields["OOMGUARD_CGROUP_ENTRY"], fields["OOMGUARD_CGROUP_LIMIT_BYTES"]) == ("pens", "104857600")
+    assert "OOMGUARD_CGROUP" not in dict(of(killing(person())).fields)

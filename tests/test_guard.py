@@ -17,20 +17,23 @@ from typing import ClassVar
 import pytest
 
 from oomguard.cgroup import Membership
-from oomguard.cgroupfs import GroupStalls
+from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import EPISODES, POLLS
 from oomguard.delays import Accounting, NoDelays
 from oomguard.easing import Easing
+from oomguard.enclosure import Entry
 from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
     Event,
     Failed,
+    Holding,
     Killing,
     Lifecycle,
     LifecycleChanged,
     Mode,
+    PhaseChanged,
     Relieved,
     Relieving,
 )
@@ -38,7 +41,8 @@ from oomguard.gauge import LONGEST_PAUSE
 from oomguard.guard import ACTING_PAUSE, Guard
 from oomguard.handover import NOTHING_OPENED, Opened
 from oomguard.meminfo import Holdings, Memory
-from oomguard.pressure import Limit, Phase, StallOf
+from oomguard.plan import HoldReason
+from oomguard.pressure import Level, Limit, Phase, Reason, StallOf
 from oomguard.process import Key
 from oomguard.procevents import Subscription
 from oomguard.procfs import ProcFS
@@ -49,12 +53,13 @@ from oomguard.remedy import Action, Ending, Restraint
 from oomguard.rules import Effect, Field, Rule, Signal, pattern
 from oomguard.scout import WATCH_EVERY
 from oomguard.sources import Sources, Use
-from oomguard.state import State
+from oomguard.state import State, Watched
 from oomguard.taskstats import Delays
 from oomguard.teller import Teller
 from oomguard.units import Bytes, Percent, Pid, Seconds
 from oomguard.wakeup import Wakeup
 from tests.builders import holdings
+from tests.groupfolder import hold, unified
 
 QUIET = replace(
     DEFAULTS,
@@ -463,6 +468,9 @@ def test_what_a_dead_guard_left_frozen_is_undone_whatever_is_configured(
     assert notes.stat().st_size == 0
     (found,) = (event for event in events(writer) if isinstance(event, Relieved))
     assert (found.cgroup, found.ending) == ("/no/such", Ending.LEFT_BEHIND)
+    # The relieving process, which a guard that ends leaves to init.
+    _, status = os.waitpid(-1, 0)
+    assert status == 0
 
 
 @pytest.mark.usefixtures("somebody")
@@ -503,3 +511,113 @@ def test_a_relieving_process_comes_and_goes_with_the_configuration(
     pid = relievers[0].pid
     assert pid is not None
     assert os.waitpid(pid, 0) == (pid, 0)
+
+
+OWN = Entry(name="own", path="/", term=Percent(90), kill=Percent(99), budget=None)
+IN_CONTAINER = replace(QUIET, enclosures=(OWN,))
+"""As for a guard in a container, whose own group is the root that it sees."""
+
+
+@pytest.fixture
+def container(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its control group, which has used 95 MiB of 100."""
+    hold(tmp_path, "/", 95, limit=100)
+    groups = unified(tmp_path)
+    monkeypatch.setattr(host, "cgroups", lambda: groups)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("somebody")
+def test_a_container_at_its_limit_is_short_while_the_host_has_plenty(
+    writer: Writer, host: Host, container: Path
+) -> None:
+    turns = run(writer, host, poll, config=IN_CONTAINER)
+    killing = next(event for event in events(writer) if isinstance(event, Killing))
+    assert (killing.reasons, killing.mode) == ((Reason.CGROUP_LIMIT,), Mode.DRY_RUN)
+    assert killing.figures.group is not None
+    assert (killing.figures.group.entry, killing.figures.group.path) == ("own", "/")
+    assert state(writer).reasons == (Reason.CGROUP_LIMIT,)
+    assert state(writer).watched == (Watched(entry="own", groups=1, crossed=1),)
+    assert turns.pauses[-1] == ACTING_PAUSE
+
+
+@pytest.mark.usefixtures("somebody")
+def test_the_would_be_death_in_a_container_is_enough(writer: Writer, host: Host, container: Path) -> None:
+    """The memory of who would have died counts as free: nobody else would have."""
+    run(writer, host, *(poll,) * 8, config=IN_CONTAINER)
+    told = [kind for kind in kinds(writer) if kind in {"Killing", "Ended"}]
+    assert told == ["Killing", "Ended"]
+    assert state(writer).watched[0].crossed == 0
+
+
+@pytest.mark.usefixtures("somebody")
+def test_the_hosts_own_shortage_comes_first(writer: Writer, host: Host, container: Path) -> None:
+    host.share_available = 0.1
+    run(writer, host, poll, config=replace(SHORT, enclosures=(OWN,)))
+    killing = next(event for event in events(writer) if isinstance(event, Killing))
+    assert (killing.reasons, killing.figures.group) == ((Reason.LOW_MEMORY,), None)
+
+
+def test_a_container_whose_own_are_protected_is_held_and_the_rest_goes_on(
+    writer: Writer, host: Host, container: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tended: list[Seconds] = []
+    monkeypatch.setattr(Silent, "tend", lambda _, now: tended.append(now))
+
+    def recover() -> frozenset[int]:
+        hold(container, "/", 10, limit=100)
+        time.sleep(0.06)
+        return poll()
+
+    config = replace(IN_CONTAINER, rules=(EVERYBODY,))
+    run(writer, host, poll, poll, recover, config=config)
+    (holding,) = (event for event in events(writer) if isinstance(event, Holding))
+    assert (holding.why, holding.reasons) == (HoldReason.ALL_PROTECTED, (Reason.CGROUP_LIMIT,))
+    # Once at the start, and then in each turn: it may be held for as long as the container is full.
+    assert len(tended) == 4
+    assert state(writer).reasons == ()
+
+
+def test_a_reload_watches_other_groups(writer: Writer, host: Host, container: Path) -> None:
+    run(writer, host, reload, poll, load=lambda: replace(IN_CONTAINER, rules=(EVERYBODY,)))
+    assert state(writer).watched == (Watched(entry="own", groups=1, crossed=1),)
+
+
+def test_without_v2_it_is_told_that_no_group_is_watched(
+    writer: Writer, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(host, "cgroups", lambda: CgroupFS(str(tmp_path)))
+    run(writer, host, poll, config=replace(IN_CONTAINER, rules=(EVERYBODY,)))
+    assert kinds(writer) == ["Degraded", Lifecycle.STARTED, Lifecycle.STOPPING]
+    assert "[[cgroup]]" in str(events(writer)[0])
+
+
+def test_a_reload_may_end_the_watch(writer: Writer, host: Host, container: Path) -> None:
+    run(writer, host, reload, poll, config=replace(IN_CONTAINER, rules=(EVERYBODY,)))
+    assert state(writer).watched == ()
+
+
+def test_a_shortage_in_a_group_is_none_that_the_host_is_to_be_relieved_of(
+    writer: Writer, host: Host, container: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[Level] = []
+    monkeypatch.setattr(Easing, "follow", lambda _, _sample, assessment: levels.append(assessment.level))
+    run(writer, host, poll, config=IN_CONTAINER)
+    assert state(writer).level is not Level.CALM
+    assert levels == [Level.CALM]
+
+
+@pytest.mark.usefixtures("somebody")
+def test_while_only_a_group_is_near_its_limit_nobody_is_said_to_die_next(
+    writer: Writer, host: Host, container: Path
+) -> None:
+    hold(container, "/", 85, limit=100)
+    run(writer, host, poll, poll, config=IN_CONTAINER)
+    (near,) = (event for event in events(writer) if isinstance(event, PhaseChanged))
+    assert (near.after, near.reasons, near.likely) == (Phase.ARMED, (), None)
+    host.share_available = 0.15
+    limits = replace(QUIET.limits, available=Limit(term=Percent(10), kill=Percent(0)))
+    run(writer, host, poll, poll, config=replace(QUIET, limits=limits))
+    *_, near = (event for event in events(writer) if isinstance(event, PhaseChanged))
+    assert near.likely is not None

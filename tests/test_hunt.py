@@ -12,6 +12,7 @@ from oomguard.census import FRESH, Census
 from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
 from oomguard.event import Ended, Event, Holding, Killing, Mode, Storming
 from oomguard.forecast import FIRST_GUESS
+from oomguard.holders import Holder
 from oomguard.hunt import ASKED, Hunt
 from oomguard.kill import Delivery
 from oomguard.plan import HoldReason, Kill
@@ -22,8 +23,8 @@ from oomguard.rules import Scope, Standing
 from oomguard.scout import WATCH_EVERY, Scout
 from oomguard.spell import SHORTEST
 from oomguard.storm import Obstacle, Response, Tolerance
-from oomguard.units import Pid, Seconds
-from tests.builders import MACHINE, assessment, holdings, judged, memory, process, sample, verdict
+from oomguard.units import Bytes, Pid, Seconds
+from tests.builders import MACHINE, assessment, enclosed, holdings, judged, memory, process, sample, verdict
 
 GRACE = Seconds(10.0)
 LOW = assessment(Reason.LOW_MEMORY, available=50)
@@ -86,6 +87,9 @@ class Hand:
 
     def pretended(self) -> frozenset[Key]:
         return frozenset()
+
+    def pretended_in(self, group: str) -> Bytes:
+        return Bytes(0)
 
 
 class Scene:
@@ -429,3 +433,114 @@ def test_watching_and_rehearsing_kill_nobody() -> None:
     scene.hunt.watch(sample(1e9))
     assert scene.village.looks >= 3
     assert (scene.hand.sent, scene.told(), scene.scout.candidates) == ([], [], 1)
+
+
+PEN_A, PEN_B = "/pens/a", "/pens/b"
+IN_A, IN_B = judged(process(40, 60), cgroup=PEN_A), judged(process(41, 70), cgroup=PEN_B)
+
+
+def test_the_victim_of_a_group_comes_from_within_it() -> None:
+    scene = Scene(BIG, IN_A, IN_B)
+    scene.act(100, enclosed(PEN_A), 900)
+    (killing,) = scene.told()
+    assert isinstance(killing, Killing)
+    assert (killing.victim.pid, killing.runners_up, killing.reasons) == (40, (), (Reason.CGROUP_LIMIT,))
+    assert killing.kernel_choice is not None
+    assert killing.kernel_choice.pid == 40
+    assert (scene.hunt.group, scene.scout.candidates) == (PEN_A, 3)
+    assert scene.village.likely == {40}
+
+
+def test_a_group_is_followed_by_its_own_figures() -> None:
+    scene = Scene(BIG, IN_A)
+    scene.act(100, enclosed(PEN_A, used=95), 900)
+    scene.hand.has_gone = True
+    assert scene.follow(100.2, enclosed(PEN_A, used=94), 100) is None
+    well = replace(enclosed(PEN_A, used=35), level=Level.CALM, reasons=())
+    assert scene.follow(100.3, well, 100) is Outcome.RECOVERED
+    _, ended = scene.told()
+    assert isinstance(ended, Ended)
+    assert ended.freed == 60 << 20
+    assert scene.hunt.group is None
+
+
+def test_nobody_left_in_a_group_is_no_reason_to_look_further() -> None:
+    scene = Scene(BIG, replace(PROTECTED, cgroup=PEN_A))
+    scene.act(100, enclosed(PEN_A), 900)
+    (holding,) = scene.told()
+    assert isinstance(holding, Holding)
+    assert (holding.why, holding.figures.group) == (HoldReason.ALL_PROTECTED, enclosed(PEN_A).figures.group)
+    assert scene.hand.sent == []
+
+
+def test_one_group_that_is_held_keeps_no_other_waiting() -> None:
+    scene = Scene(BIG, replace(PROTECTED, cgroup=PEN_A), IN_B)
+    for _ in range(2):
+        scene.act(100, enclosed(PEN_A), 900)
+    assert scene.village.looks == 1
+    scene.act(100, enclosed(PEN_B), 900)
+    assert scene.hand.sent == [(41, Sent.TERM)]
+
+
+def test_a_group_whose_memory_outlives_processes_is_no_place_to_kill_in() -> None:
+    scene = Scene(BIG, judged(process(40, 4), cgroup=PEN_A))
+    full = replace(enclosed(PEN_A), holdings=holdings(anon=5, shmem=900))
+    scene.act(100, full, 900)
+    (holding,) = scene.told()
+    assert isinstance(holding, Holding)
+    assert holding.why is HoldReason.FUTILE
+    assert holding.held[0][0] is Holder.SHARED_MEMORY
+
+
+def test_the_patience_of_a_group_is_its_own() -> None:
+    scene = Scene(BIG, *(judged(process(pid, 4), cgroup=PEN_A) for pid in range(40, 50)))
+    at = 100.0
+    while not any(isinstance(event, Holding) for event in scene.told()):
+        scene.act(at, enclosed(PEN_A), 900)
+        scene.hand.has_gone = scene.hunt.in_flight
+        scene.follow(at + 0.1, enclosed(PEN_A), 900)
+        scene.follow(at + 0.1 + SETTLING, enclosed(PEN_A), 900)
+        at += 2
+        assert at < 200
+    assert len(scene.hand.sent) == 3
+    scene.act(at)
+    assert scene.hand.sent[3:] == [(20, Sent.TERM)]
+
+
+def test_rehearsing_in_a_group_kills_nobody() -> None:
+    scene = Scene(BIG, IN_A)
+    scene.hunt.rehearse(sample(100), enclosed(PEN_A))
+    assert (scene.hand.sent, scene.told()) == ([], [])
+
+
+def test_what_holds_in_one_group_is_no_news_after_a_kill_in_another() -> None:
+    scene = Scene(BIG, replace(PROTECTED, cgroup=PEN_A), IN_B)
+
+    def is_told(at: float) -> bool:
+        scene.act(at, enclosed(PEN_A), 900)
+        return any(isinstance(event, Holding) for event in scene.told())
+
+    def kill(at: float, found: Assessment) -> None:
+        scene.act(at, found)
+        assert scene.hunt.in_flight
+        scene.hand.has_gone = True
+        scene.follow(at + 0.1, WELL, 900)
+        scene.follow(at + 0.2, WELL, 900)
+        assert not scene.hunt.in_flight
+        scene.told()
+
+    assert is_told(100)
+    kill(101, enclosed(PEN_B))
+    assert not is_told(102)
+    kill(103, LOW)
+    assert is_told(104)
+
+
+def test_groups_that_come_and_go_are_forgotten() -> None:
+    scene = Scene(PROTECTED)
+    for hour in range(50):
+        scene.act(3600.0 * hour, enclosed(f"/pens/{hour}"), 900)
+        scene.hunt.relax()
+    assert len(scene.told()) == 50
+    kept = len(scene.hunt._held), len(scene.hunt._hold_until)
+    assert kept == (1, 0)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from oomguard import ladder as module
 from oomguard import ranking
 from oomguard.badness import Policy
+from oomguard.cgroup import is_inside
 from oomguard.family import worst_family_first
-from oomguard.ladder import FEW, GROWING, NOBODY, WORST, Basis, Ladder
+from oomguard.ladder import FEW, GROWING, NOBODY, WORST, Basis, Ladder, enclosed
 from oomguard.plan import Doubt, decide
 from oomguard.pressure import Reason
 from oomguard.ranking import Exempt, Judged, Ranking
@@ -179,3 +180,22 @@ def test_who_is_likely_to_matter() -> None:
     first = range(1000 + MANY - WORST, 1000 + MANY)
     worst = sorted(CROWD)[-WORST:]
     assert ladder.likely() == {*first, *worst, *range(2020 - GROWING, 2020), 4000}
+
+
+def test_only_those_in_a_group_are_likely_and_ranked_among_themselves() -> None:
+    inside = [judged(process(10 + n, 5 + n), cgroup="/pens/a", growth=n) for n in range(3)]
+    outside = [judged(process(90, 500), cgroup="/b", growth=99), judged(process(91, 50), cgroup="/..")]
+    ladder = Ladder()
+    ladder.rank(by_pid((*inside, *outside)), BASIS)
+    assert ladder.likely("/pens/a") == {10, 11, 12}
+    assert ladder.likely("/pens/b") == frozenset()
+    assert ladder.likely() >= {90, 91}
+    found = enclosed(ladder.ranking, "/pens", BASIS)
+    assert found == anew(by_pid(inside))
+    assert {one.process.key.pid for one in enclosed(ladder.ranking, "/", BASIS).everybody} == {10, 11, 12, 90}
+
+
+@given(crowds(), st.sampled_from(["/", "/b", "/a.service", "/nowhere"]))
+def test_a_group_is_ranked_as_if_it_were_alone(everybody: tuple[Judged, ...], group: str) -> None:
+    alone = [one for one in everybody if is_inside(group, one.cgroup)]
+    assert enclosed(anew(by_pid(everybody)), group, BASIS) == anew(by_pid(alone))

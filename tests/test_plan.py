@@ -30,7 +30,19 @@ from oomguard.process import MemoryUse, Process
 from oomguard.ranking import Exempt, Judged, Ranking
 from oomguard.rules import Scope, Standing
 from oomguard.units import Bytes, Pid, Seconds
-from tests.builders import MACHINE, assessment, crowds, judged, mib, pages, process, ranked, using, verdict
+from tests.builders import (
+    MACHINE,
+    assessment,
+    crowds,
+    enclosed,
+    judged,
+    mib,
+    pages,
+    process,
+    ranked,
+    using,
+    verdict,
+)
 
 NEVER, LAST, PREFERRED = Standing.NEVER, Standing.LAST, Standing.PREFERRED
 LOW = assessment(available=90, limit=100)
@@ -418,3 +430,29 @@ def test_laws_of_the_plan(
             if plan.victim.judged.verdict.standing is LAST and doubt is CERTAIN:
                 others = [one for one in killable if one.verdict.standing is not LAST]
                 assert not any(gain(one.process, at, HOST) >= LEAST for one in others)
+
+
+PENS = enclosed("/pens/a", used=97, limit=100)
+
+
+def test_what_a_group_lacks_is_a_matter_of_the_group() -> None:
+    """The host has plenty. In doubt a death must end the group's shortage alone: 7 MiB of it."""
+    small, large = judged(process(10, 6), cgroup="/pens/a"), judged(process(11, 8), cgroup="/pens/a")
+    assert killed(plan(small, large, at=PENS, doubt=ELSEWHERE)) == [11]
+    assert held(plan(small, at=PENS, doubt=ELSEWHERE)) is HoldReason.FUTILE
+    assert killed(plan(small, at=PENS)) == [10]
+
+
+def test_no_victim_takes_others_along_from_outside_of_the_group() -> None:
+    inside = replace(judged(process(10, 50), cgroup="/pens/a/x"), oom_groups=("/pens", "/pens/a/x"))
+    other = judged(process(11, 5), cgroup="/pens/a")
+    found = plan(inside, other, at=PENS)
+    assert isinstance(found, Kill)
+    assert (killed(found), found.scope, found.whole_cgroup) == ([10], Scope.CGROUP, "/pens/a/x")
+
+
+def test_file_pages_count_where_a_group_stalls_for_them() -> None:
+    mapped = process(10, memory=using(1, file=30))
+    assert gain(mapped, enclosed("/a", Reason.CGROUP_STALL), HOST) == mib(31)
+    assert gain(mapped, enclosed("/a", Reason.CGROUP_LIMIT), HOST) == mib(1)
+    assert gain(mapped, enclosed("/a", Reason.CGROUP_LIMIT, Reason.CGROUP_STALL), HOST) == mib(1)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from oomguard import counters, layout, recordfile
 from oomguard.counters import EVENTS_DROPPED, POLLS, Counter
+from oomguard.enclosures import MOST_ENTRIES
 from oomguard.errors import RecordError
 from oomguard.event import Degraded
 from oomguard.layout import EVENTS, HEADER, SAMPLES, SIZE, SLOT, STATES, TABLE, Ring, checksum
@@ -22,7 +23,7 @@ from oomguard.pressure import Reason, Sample
 from oomguard.record import Reader, Told, Writer
 from oomguard.state import SAMPLE as SAMPLE_LAYOUT
 from oomguard.state import STATE as STATE_LAYOUT
-from oomguard.state import State, current, pack_sample, pack_state, unpack_sample, unpack_state
+from oomguard.state import State, Watched, current, pack_sample, pack_state, unpack_sample, unpack_state
 from oomguard.units import Bytes, Seconds
 from tests import specimens
 from tests.specimens import KILLING, SAMPLE, STATE
@@ -165,7 +166,9 @@ def test_rings_lie_within_the_file_and_apart(ring: Ring) -> None:
     assert all(
         ring.end <= other.offset or other.end <= ring.offset for other in {STATES, SAMPLES, EVENTS} - {ring}
     )
-    assert len(pack_state(STATE)) <= STATES.room
+    most = tuple(Watched(entry="x" * 64, groups=64, crossed=64) for _ in range(MOST_ENTRIES))
+    assert len(pack_state(replace(STATE, watched=most))) <= STATES.room
+    assert unpack_state(pack_state(replace(STATE, watched=most))).watched == most
     assert len(pack_sample(SAMPLE)) <= SAMPLES.room
 
 

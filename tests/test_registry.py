@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -107,3 +108,66 @@ def test_who_ends_before_its_names_are_read_is_nobody(root: Path) -> None:
     with pytest.raises(Gone):
         registry.enter(process, NOW)
     assert registry.dossiers == {}
+
+
+OMITTED = {"user.oomd_omit": b"1"}
+
+
+def group(root: Path, path: str, attributes: dict[str, bytes], together: bool = False) -> None:
+    """A control group of v2 alone, which says something."""
+    top = root / "sys/fs/cgroup"
+    folder = top / path.strip("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    (top / "cgroup.controllers").touch()
+    (folder / "memory.oom.group").write_text(f"{together:d}\n")
+    try:
+        for name, value in attributes.items():
+            os.setxattr(folder, name, value)
+    except OSError as error:
+        pytest.skip(f"no attributes of users here: {error}")
+
+
+def test_what_a_group_says_is_not_asked_in_the_kill_path(root: Path) -> None:
+    group(root, "/user.slice", {}, together=True)
+    registry = Registry(ProcFS(root), (), None)
+    first = entered(registry, root)
+    assert (first.judged.verdict.unresolved, first.judged.oom_groups) == (True, ())
+    registry.reconsider()
+    assert (first.judged.verdict.unresolved, first.judged.oom_groups) == (False, ("/user.slice",))
+    assert entered(registry, root, Seconds(NOW + 1)).judged.oom_groups == ("/user.slice",)
+    place(root, 11)
+    second = registry.enter(ProcFS(root).process(Pid(11)), NOW)
+    assert (second.judged.verdict.unresolved, second.judged.oom_groups) == (False, ("/user.slice",))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_systemd_says_of_a_group_is_added_to_the_rules(root: Path) -> None:
+    group(root, "/user.slice", OMITTED)
+    registry = Registry(ProcFS(root), (PYTHON,), None)
+    first = entered(registry, root)
+    registry.reconsider()
+    assert first.judged.verdict.rules == ("python", "ManagedOOMPreference=omit")
+    place(root, 10, exe="/bin/x", code=4096, started=LONG_AGO * TICKS)
+    second = entered(registry, root)
+    assert (second.judged.verdict.standing, second.judged.verdict.rules) == (
+        Standing.NEVER,
+        ("ManagedOOMPreference=omit",),
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_group_that_changes_its_mind_is_heard_in_the_next_round(root: Path) -> None:
+    group(root, "/user.slice", {})
+    registry = Registry(ProcFS(root), (), None)
+    first = entered(registry, root)
+    registry.reconsider()
+    group(root, "/user.slice", OMITTED)
+    registry.place(first)
+    assert first.judged.verdict == NO_RULE
+    registry.begin_round()
+    registry.place(first)
+    assert first.judged.verdict.standing is Standing.NEVER
+    group(root, "/other", {})
+    (root / "proc/10/cgroup").write_text("0::/other\n")
+    registry.place(first)
+    assert (first.judged.cgroup, first.judged.verdict) == ("/other", NO_RULE)

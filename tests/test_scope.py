@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomguard.cgroup import contains
 from oomguard.ranking import Judged, is_gone
 from oomguard.rules import Scope, Standing
 from oomguard.scope import reach
@@ -18,9 +19,9 @@ SERVICE = "/system.slice/a.service"
 def taken(scope: Scope, everybody: tuple[Judged, ...], victim: int = 10) -> tuple[list[int], str | None]:
     found = ranked(*everybody)
     one = next(one for one in found.candidates if one.judged.process.key.pid == victim)
-    members, whole = reach(one, scope, found)
-    assert members[0] is one.judged
-    return sorted(member.process.key.pid for member in members), whole
+    reached = reach(one, scope, found)
+    assert reached.members[0] is one.judged
+    return sorted(member.process.key.pid for member in reached.members), reached.whole_cgroup
 
 
 FAMILY = (
@@ -141,13 +142,15 @@ def test_a_family_and_the_group_that_it_has_for_itself(cgroup: str, other: Judge
     child = judged(process(11, ppid=10), cgroup=cgroup, growth=9)
     found = ranked(victim, child, other)
     chosen = next(one for one in found.candidates if one.judged is victim)
-    assert reach(chosen, Scope.FAMILY, found) == ((victim, child), whole)
+    reached = reach(chosen, Scope.FAMILY, found)
+    assert (reached.members, reached.whole_cgroup) == ((victim, child), whole)
 
 
 def test_without_a_family_the_victim_dies_alone() -> None:
     victim, child = judged(process(10), cgroup="/a"), judged(process(11, ppid=10), cgroup="/a")
     found = ranked(victim, child)
-    assert reach(found.candidates[1], Scope.FAMILY, found) == ((victim,), None)
+    reached = reach(found.candidates[1], Scope.FAMILY, found)
+    assert (reached.members, reached.whole_cgroup) == ((victim,), None)
 
 
 @given(crowds(), st.sampled_from(Scope))
@@ -155,7 +158,8 @@ def test_laws_of_the_scope(everybody: tuple[Judged, ...], scope: Scope) -> None:
     found = ranked(*everybody)
     killable = [one.judged for one in found.candidates]
     for victim in found.candidates:
-        members, whole = reach(victim, scope, found)
+        reached = reach(victim, scope, found)
+        members, whole = reached.members, reached.whole_cgroup
         assert members[0] is victim.judged
         assert len({member.process.key for member in members}) == len(members)
         assert all(member in killable for member in members)
@@ -166,3 +170,42 @@ def test_laws_of_the_scope(everybody: tuple[Judged, ...], scope: Scope) -> None:
             inside = [one for one in everybody if (one.cgroup + "/").startswith(whole + "/")]
             gone = {one.judged.process.key for one in found.spared if is_gone(one)}
             assert {one.process.key for one in inside} - gone == {one.process.key for one in members}
+
+
+BOX = ("/box", "/box/app")
+
+
+@pytest.mark.parametrize(
+    ("within", "ruled", "members", "scope", "whole"),
+    [
+        pytest.param("/", None, [10, 11, 12], Scope.CGROUP, None, id="the outermost, as for the kernel"),
+        pytest.param("/box", None, [10, 11, 12], Scope.CGROUP, None, id="the group that is short itself"),
+        pytest.param("/box/app", None, [10, 11], Scope.CGROUP, "/box/app", id="nothing above it"),
+        pytest.param("/", Scope.PROCESS, [10], Scope.PROCESS, None, id="a rule says otherwise"),
+    ],
+)
+def test_a_group_that_dies_as_one(
+    within: str, ruled: Scope | None, members: list[int], scope: Scope, whole: str | None
+) -> None:
+    everybody = (
+        replace(judged(process(10), verdict(scope=ruled), cgroup="/box/app"), oom_groups=BOX),
+        judged(process(11), cgroup="/box/app/x"),
+        judged(process(12), cgroup="/box"),
+        judged(process(13), verdict(NEVER), cgroup="/box"),
+        judged(process(14), verdict(LAST), cgroup="/box"),
+        judged(process(15), cgroup="/boxer"),
+    )
+    found = ranked(*(one for one in everybody if contains(within, one.cgroup)))
+    victim = next(one for one in found.candidates if one.judged is everybody[0])
+    reached = reach(victim, Scope.TREE, found, within)
+    assert sorted(one.process.key.pid for one in reached.members) == members
+    assert (reached.scope, reached.whole_cgroup) == (scope, whole)
+
+
+def test_no_scope_reaches_out_of_the_group_that_is_short() -> None:
+    """Others may be in the unit that only those in a group of it are known of."""
+    inside = judged(process(10), cgroup="/a.service/box")
+    found = ranked(inside)
+    reached = reach(found.candidates[0], Scope.UNIT, found, "/a.service/box")
+    assert (reached.members, reached.whole_cgroup) == ((inside,), None)
+    assert reach(found.candidates[0], Scope.UNIT, found).whole_cgroup == "/a.service"

@@ -54,3 +54,11 @@ def test_it_lasts_for_as_long_as_a_return_is_no_news() -> None:
     spell.seen(Seconds(0))
     assert spell.lasts(Seconds(SHORTEST - 0.1))
     assert not spell.lasts(SHORTEST)
+
+
+def test_it_is_forgotten_once_its_return_is_as_its_first_time() -> None:
+    spell = Spell()
+    assert spell.is_forgotten(Seconds(0))
+    spell.seen(Seconds(0))
+    assert not spell.is_forgotten(Seconds(LONGEST - 0.1))
+    assert spell.is_forgotten(LONGEST)

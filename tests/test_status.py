@@ -61,16 +61,17 @@ def test_a_person_sees_what_the_guard_sees(path: Path, writer: Writer) -> None:
     )
     assert lines[3].startswith("Held by    ")
     assert lines[4] == 'Tmpfs      "/dev/shm" (600 MiB), "/a\\nb" (12 MiB)'
-    assert [lines[2], *lines[5:9]] == [
+    assert [lines[2], *lines[5:10]] == [
         "Memory     300 MiB available; term below 400 MiB, kill below 200 MiB",
         "Swap       10 MiB free; term below 50 MiB, kill below 25 MiB",
         "Stall      0.25 s of a budget of 2 s in 10 s",
         "Committed  3000 MiB; term above 3800 MiB",
+        "Groups     pens 3 (1 crossed), fold 0 (0 crossed)",
         "Processes  31 candidates, 7 spared",
     ]
-    assert lines[9].endswith("; a newer one was refused, see the journal")
-    assert lines[10].startswith("Counted    polls 12, poll overruns 0, ")
-    assert len(lines) == 11
+    assert lines[10].endswith("; a newer one was refused, see the journal")
+    assert lines[11].startswith("Counted    polls 12, poll overruns 0, ")
+    assert len(lines) == 12
 
 
 def test_what_does_not_apply_is_left_out(path: Path, writer: Writer) -> None:

@@ -12,10 +12,11 @@ from oomguard.episode import Outcome, Sent
 from oomguard.event import Degraded, Event, Failed, KernelKilled, Lifecycle, Mode
 from oomguard.holders import Holder
 from oomguard.plan import HoldReason
-from oomguard.pressure import Phase, Reason, StallOf
+from oomguard.pressure import Figures, Phase, Reason, StallOf
 from oomguard.state import State
 from oomguard.storm import Obstacle, Response
 from oomguard.units import Bytes, Pid, Seconds
+from tests.builders import enclosed
 from tests.telling import (
     HOSTILE,
     ended,
@@ -206,3 +207,34 @@ def test_whose_stall_it_was() -> None:
     event = killing(person(), reasons=(Reason.STALL,))
     told = wording.sentence(replace(event, figures=replace(event.figures, stall_of=StallOf.ANYONE)))
     assert "as the whole host waited 2.5 s for memory (budget 2.0 s)" in told
+
+
+PENS = enclosed('/pens/"\n', used=95, limit=100).figures
+
+
+@pytest.mark.parametrize(
+    ("reason", "figures", "words"),
+    [
+        (Reason.CGROUP_LIMIT, figures(), "a control group is at its memory limit"),
+        (Reason.CGROUP_STALL, figures(), "a control group waits for memory"),
+        (
+            Reason.CGROUP_LIMIT,
+            PENS,
+            r'the control group "/pens/\"\n" is at its memory limit (95 MiB used of 100 MiB)',
+        ),
+        (
+            Reason.CGROUP_STALL,
+            PENS,
+            r'the control group "/pens/\"\n" waited 1.5 s for memory (budget 1.0 s)',
+        ),
+    ],
+)
+def test_control_groups(reason: Reason, figures: Figures, words: str) -> None:
+    assert wording.because((reason,), figures) == words
+
+
+def test_the_swap_of_a_control_group() -> None:
+    assert PENS.group is not None
+    group = replace(PENS.group, path="/a", swap_used=Bytes(7 << 20), swap_limit=Bytes(9 << 20))
+    words = wording.because((Reason.CGROUP_LIMIT,), replace(PENS, group=group))
+    assert words.endswith("(95 MiB used of 100 MiB, and 7 MiB of 9 MiB of swap)")
