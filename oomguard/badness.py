@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import accumulate
 from math import isqrt
 
+from oomguard.frozen import frozen
 from oomguard.process import Process
 from oomguard.units import Pages, Pid, Points, Seconds
 
@@ -50,7 +51,7 @@ class Policy(StrEnum):
     CULPRIT = "culprit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Machine:
     """What badness needs to know of the host."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from oomguard.errors import Malformed
 from oomguard.fields import whole
+from oomguard.frozen import frozen
 from oomguard.names import decode
 
 
@@ -19,7 +19,7 @@ class Layout(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Membership:
     """The cgroups of one process, each a path from its hierarchy's root; None where there is none."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os.path
 import re
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
@@ -14,6 +13,7 @@ from oomguard.enclosure import Entry
 from oomguard.enclosures import entries
 from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.event import Mode
+from oomguard.frozen import frozen
 from oomguard.hook import MOST_HOOKS, Hook
 from oomguard.hook import parse as parse_hook
 from oomguard.names import quoted
@@ -46,7 +46,7 @@ _MOST_RECLAIMED_FROM = 16
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Address:
     """Where a server listens."""
 
@@ -57,7 +57,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Config:
     """All that the operator decides, checked and with its defaults filled in."""
 

@@ -30,6 +30,7 @@ from oomguard.event import (
     Relieving,
     Storming,
 )
+from oomguard.frozen import frozen
 from oomguard.plan import HoldReason
 from oomguard.pressure import Reason
 from oomguard.remedy import Action, Result
@@ -82,7 +83,7 @@ class Histogram:
         return bisect_left(self.bounds, duration)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Distribution:
     """What a histogram has counted."""
 

@@ -10,9 +10,9 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from oomguard.errors import Gone, Malformed
+from oomguard.frozen import frozen
 from oomguard.hostfile import KeptOpen, parse_int
 from oomguard.process import Key
 from oomguard.taskstats import Delays, parse_delays
@@ -25,7 +25,7 @@ UNKNOWN: Mapping[Key, Delays] = {}
 _PID = struct.Struct("=I")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Accounting:
     """A socket of the family, and what to write to it: the order's last four bytes are the process's id."""
 

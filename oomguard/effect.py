@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from oomguard.frozen import frozen
 from oomguard.pressure import Sample
 from oomguard.units import Bytes, Seconds
 from oomguard.window import Window
@@ -14,7 +13,7 @@ PARTS = 20
 """Of it: readings that come denser are kept no denser."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Effect:
     """The difference since an act was begun. What others did meanwhile is in it too."""
 
@@ -26,7 +25,7 @@ class Effect:
     took: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Start:
     """How the host was when an act was begun."""
 

@@ -9,9 +9,10 @@ A group is limited by the smallest of memory.max and memory.high, its own and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from oomguard.forecast import Exhaustion, Slope
+from oomguard.frozen import frozen
 from oomguard.gauge import (
     ARMED_PAUSE,
     ARMING_FACTOR,
@@ -32,7 +33,7 @@ STALLS_SEEN = 8
 """So many readings of a group's stall within its budget."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """One [[cgroup]] of the configuration: groups that are watched, each on its own."""
 
@@ -45,7 +46,7 @@ class Entry:
     """How long a group may stall within [stall] window; None: for as long as it likes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reading:
     """A limited group at one instant."""
 

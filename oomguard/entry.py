@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum, StrEnum
 from typing import assert_never
 
@@ -26,6 +26,7 @@ from oomguard.event import (
     Relieving,
     Storming,
 )
+from oomguard.frozen import frozen
 from oomguard.names import printable
 from oomguard.pressure import Figures, GroupFigures, Reason
 from oomguard.wording import Mounts
@@ -60,7 +61,7 @@ class MessageId(StrEnum):
     LOST = "b45b3f9835574eb48baa6533fcd98535"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """One event as the journal takes it."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
+from oomguard.frozen import frozen
 from oomguard.pressure import Level
 from oomguard.units import Bytes, Seconds
 
@@ -59,7 +60,7 @@ class Stage(StrEnum):
     SETTLING = "settling"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Seen:
     """What the loop sees while the victim is in flight."""
 
@@ -72,7 +73,7 @@ class Seen:
     """Available memory and free swap together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Episode:
     """The state of one episode; `begin` makes it, `advance` moves it on."""
 
@@ -103,7 +104,7 @@ class WaitUntil:
     at: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Finish:
     """The episode is over."""
 

@@ -9,8 +9,8 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
+from oomguard.frozen import frozen
 from oomguard.names import decode
 from oomguard.units import KIB, Bytes, Pid, Seconds, spell_duration
 
@@ -23,7 +23,7 @@ _ORDINARY = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python ignores them, and what is ignored stays so over exec (signal(7))."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Return:
     """How an errand ended."""
 

@@ -7,11 +7,11 @@ one passes it through `names.printable`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from oomguard.badness import Policy
 from oomguard.episode import Outcome, Sent
+from oomguard.frozen import frozen
 from oomguard.holders import Held
 from oomguard.plan import HoldReason
 from oomguard.pressure import Figures, Level, Phase, Reason
@@ -29,7 +29,7 @@ class Mode(StrEnum):
     DRY_RUN = "dry-run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Person:
     """A process as a decision names it."""
 
@@ -46,7 +46,7 @@ class Person:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Killing:
     """A victim was signalled; in dry run, it would have been."""
 
@@ -67,7 +67,7 @@ class Killing:
     """From the start of the sample that crossed the limit to the signal."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ended:
     """How it ended for a victim, and what came of it."""
 
@@ -80,7 +80,7 @@ class Ended:
     """From the first signal to the exit, or to when it was given up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Holding:
     """A limit is crossed and nobody is killed: told once for each change."""
 
@@ -96,7 +96,7 @@ class Holding:
     figures: Figures
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Storming:
     """What died was started again and died again, and so on: told once in each `within`.
 
@@ -118,7 +118,7 @@ class Storming:
     within: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Relieving:
     """Something softer than a kill was tried; in dry run, it would have been."""
 
@@ -138,7 +138,7 @@ class Relieving:
     figures: Figures
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Relieved:
     """What it brought, told once it is undone, or has had time to show."""
 
@@ -156,7 +156,7 @@ class Relieved:
     """Since it was begun; 0 for what a dead guard left behind, and so are the others then."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PhaseChanged:
     """The loop went from one phase to another; not each change is told (`phase.Headlines`)."""
 
@@ -168,7 +168,7 @@ class PhaseChanged:
     figures: Figures
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class KernelKilled:
     """The kernel's own killer was faster, or a memory cgroup hit its limit."""
 
@@ -185,7 +185,7 @@ class Lifecycle(StrEnum):
     STOPPING = "stopping"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LifecycleChanged:
     """The guard started, reloaded or stops; `text` says with what."""
 
@@ -193,14 +193,14 @@ class LifecycleChanged:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Degraded:
     """Something is missing on this host: `text` says what, and what it costs."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Failed:
     """An unexpected error inside the guard: it goes on, and this is a bug to report."""
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from oomguard.badness import GROWTH_WEIGHT
+from oomguard.frozen import frozen
 from oomguard.ranking import ORDER, Candidate, Judged, Ranking, is_gone
 from oomguard.units import Pages, Pid
 
@@ -40,7 +41,7 @@ class Kind(StrEnum):
     CGROUP = "cgroup"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Family:
     """Those who grow together."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from typing import Self
 
 from oomguard.delays import Accounting
 from oomguard.documents import Document
+from oomguard.frozen import frozen
 from oomguard.procevents import Subscription
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Opened:
     """The sources besides /proc that could be opened."""
 
@@ -30,7 +30,7 @@ class Opened:
 NOTHING_OPENED = Opened(events=None, delays=None, missing=())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Legacy:
     """The files of the configuration, already parsed, and the open sources."""
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
@@ -26,6 +25,7 @@ from oomguard.event import (
     Relieving,
     Storming,
 )
+from oomguard.frozen import frozen
 from oomguard.names import quoted
 from oomguard.pressure import Phase
 from oomguard.table import Table, take_name, word
@@ -67,7 +67,7 @@ class Occasion(StrEnum):
     """Something is wrong with the guard itself, with its configuration, or missing on the host."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Hook:
     """One command."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from heapq import nlargest
 from typing import TypeVar
 
 from oomguard import ranking
 from oomguard.badness import Machine, Policy
 from oomguard.cgroup import is_inside
+from oomguard.frozen import frozen
 from oomguard.holders import swapped
 from oomguard.pressure import Reason
 from oomguard.ranking import ORDER, Candidate, Exempt, Judged, Ranking, is_about_promises
@@ -29,7 +29,7 @@ FEW = 16
 NOBODY = Ranking(candidates=(), spared=(), growing=(), held=Pages(0), killable=(), swapped=Pages(0), pids={})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Basis:
     """What a ranking rests on besides the processes."""
 

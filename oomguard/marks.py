@@ -7,11 +7,12 @@ systemd writes ManagedOOMPreference= of a unit to an extended attribute of its c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import assert_never
 
 from oomguard.cgroup import contains
+from oomguard.frozen import frozen
 from oomguard.rules import Standing, Verdict
 
 
@@ -23,7 +24,7 @@ class Preference(StrEnum):
     OMIT = "omit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Marks:
     """What is said of one control group."""
 
@@ -32,7 +33,7 @@ class Marks:
     """memory.oom.group: all that is in it or below dies together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Allegiance:
     """What that comes to for who is in a group: all the groups above it count too."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from oomguard.fields import number, whole
+from oomguard.frozen import frozen
 from oomguard.units import KIB, Bytes, Pages
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Memory:
     """The lines of /proc/meminfo that decisions rest on (proc_meminfo(5), fs/proc/meminfo.c)."""
 
@@ -28,7 +27,7 @@ class Memory:
     hugetlb: Bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Holdings:
     """What memory is used for. Parsed apart from `Memory`, as nobody asks before memory is short."""
 
@@ -57,7 +56,7 @@ class Holdings:
     """Buffers of TCP and UDP, of all network namespaces."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Overcommit:
     """How much the kernel promises (proc_sys_vm(5), mm/util.c `__vm_enough_memory()`)."""
 

@@ -13,6 +13,7 @@ from math import inf
 
 from oomguard.counters import FAMILIES, Counter
 from oomguard.event import Killing, Mode
+from oomguard.frozen import frozen
 from oomguard.pressure import Level, Phase, Reason, Sample, StallOf
 from oomguard.state import State
 
@@ -39,7 +40,7 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Kill:
     """A kill, real or of a dry run, and when it was told."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from oomguard.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Mount:
     """One mount, as a process sees it (proc_pid_mountinfo(5), fs/proc_namespace.c `show_mountinfo()`)."""
 

@@ -6,16 +6,17 @@ An order fits into PIPE_BUF, so that it is written whole or not at all (pipe(7))
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from oomguard.frozen import frozen
 from oomguard.process import Key
 from oomguard.remedy import Action, Ending, Result
 from oomguard.rules import Signal
 from oomguard.units import Bytes, Pid, Seconds, Ticks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SendOrder:
     """Send a signal to a process, if it still is who it was and catches it."""
 
@@ -24,7 +25,7 @@ class SendOrder:
     signal: Signal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReclaimOrder:
     """Reclaim so much from a group in which nobody but `members` is."""
 
@@ -36,7 +37,7 @@ class ReclaimOrder:
     """When to give up, from now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RestrainOrder:
     """Slow down or stop a group in which nobody but `members` is, for so long at the most."""
 
@@ -47,7 +48,7 @@ class RestrainOrder:
     lasts: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class UndoOrder:
     """End this act before its time."""
 
@@ -58,7 +59,7 @@ class UndoOrder:
 Order = SendOrder | ReclaimOrder | RestrainOrder | UndoOrder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tried:
     """What came of an order."""
 
@@ -68,7 +69,7 @@ class Tried:
     """What was reclaimed, or what the group is held to; else 0."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Undone:
     """A restraint is over."""
 
@@ -76,7 +77,7 @@ class Undone:
     ending: Ending
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Found:
     """A restraint that a dead guard had left behind is over."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Protocol
 
 from oomguard import __version__
+from oomguard.frozen import frozen
 
 _FAST = 1
 """How hard gzip tries: more takes three times the CPU for a tenth of the bytes."""
@@ -31,7 +32,7 @@ _LANDING = f"""<!DOCTYPE html>
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Exposition:
     """All metrics in one of their formats."""
 
@@ -51,7 +52,7 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Request:
     """What a client asks for. All of it is as the client likes."""
 
@@ -61,7 +62,7 @@ class Request:
     accept_encoding: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answer:
     """What it is told."""
 

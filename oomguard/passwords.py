@@ -13,9 +13,10 @@ import os
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import bcrypt
+
+from oomguard.frozen import frozen
 
 _HASH = re.compile(r"\$2[abxy]\$[0-3][0-9]\$[./A-Za-z0-9]{53}")
 _NOBODY = "$2b$10$HBmKSnieRiuToB9wJUYusOuS5p5NICu1zvP68MH9M3n8wAqZNOTQa"
@@ -25,7 +26,7 @@ _LONGEST = 72
 """bcrypt reads no more bytes of a password than these."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Login:
     """Who somebody says to be."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from typing import assert_never
 
 from oomguard.badness import Machine
 from oomguard.episode import Finish, Outcome
+from oomguard.frozen import frozen
 from oomguard.pressure import Assessment, Reason
 from oomguard.process import Process
 from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess
@@ -63,7 +63,7 @@ class HoldReason(StrEnum):
     """The stall is that of a disk which writes what was swapped out: no death shortens that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Kill:
     """End `members`, the victim first."""
 
@@ -78,7 +78,7 @@ class Kill:
     assessment: Assessment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Hold:
     """Kill nobody, though a limit is crossed."""
 

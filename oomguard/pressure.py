@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from oomguard.frozen import frozen
 from oomguard.meminfo import Holdings, Memory
 from oomguard.process import Key
 from oomguard.psi import Pressure
@@ -50,7 +51,7 @@ class StallOf(StrEnum):
     ANYONE = "anyone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limit:
     """Below `term` a victim is asked to end, below `kill` it is ended."""
 
@@ -58,7 +59,7 @@ class Limit:
     kill: Amount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limits:
     """What the operator allows: the [limits], [stall] and [commit] of the configuration."""
 
@@ -70,7 +71,7 @@ class Limits:
     commit: Percent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Sample:
     """The host's memory at one instant."""
 
@@ -97,7 +98,7 @@ class Sample:
         return Bytes(self.memory.available + self.swap_room)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GroupFigures:
     """What a control group that is watched on its own holds, and may hold."""
 
@@ -123,7 +124,7 @@ class GroupFigures:
         return Bytes(max(0, self.limit - self.used) + max(0, self.swap_limit - self.swap_used))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Figures:
     """What the limits were compared with when the decision was made."""
 
@@ -148,7 +149,7 @@ class Figures:
     """The control group that the decision is about; None: the whole host."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Assessment:
     """How bad it is, why, and the figures that say so."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from oomguard.errors import Malformed
 from oomguard.fields import number, whole
+from oomguard.frozen import frozen
 from oomguard.names import decode
 from oomguard.units import KIB, Pages, Pid, Ticks, Uid
 
@@ -20,7 +21,7 @@ class Key:
     starttime: Ticks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stat:
     """/proc/PID/stat (fs/proc/array.c `do_task_stat()`), as far as decisions need it."""
 
@@ -46,7 +47,7 @@ class Stat:
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Statm:
     """/proc/PID/statm: size and resident set, in pages."""
 
@@ -54,7 +55,7 @@ class Statm:
     resident: Pages
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MemoryUse:
     """What a process holds, from the Vm and Rss lines of /proc/PID/status (fs/proc/task_mmu.c)."""
 
@@ -73,7 +74,7 @@ class MemoryUse:
         return Pages(self.rss_anon + self.rss_file + self.rss_shmem)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Status:
     """/proc/PID/status, as far as decisions need it."""
 
@@ -84,7 +85,7 @@ class Status:
     """None where there is no address space: kernel threads, zombies."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Process:
     """All that a decision needs of one process, read at one time."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 
+from oomguard.frozen import frozen
 from oomguard.units import Pid
 
 MOST = 1024
@@ -29,7 +29,7 @@ _IDS_AT = {
 """Where the ids are of the thread and the process that an event is about."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Subscription:
     """A socket of the connector, and what to write to it."""
 
@@ -38,7 +38,7 @@ class Subscription:
     ignore: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class News:
     """What was heard at a time."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 
 from oomguard.fields import number, whole
+from oomguard.frozen import frozen
 from oomguard.units import Seconds
 
 NO_PSI = (errno.ENOENT, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM)
 """How reading fails where stalls are not accounted for (not built in, psi=0), or not for us to see."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pressure:
     """The `total=` of both lines: stall time since boot, stalls in progress included.
 

@@ -14,6 +14,7 @@ from oomguard.census import Census, resolver_for
 from oomguard.config import Config
 from oomguard.errors import Gone, OomguardError, RecordError
 from oomguard.family import worst_family_first
+from oomguard.frozen import frozen
 from oomguard.names import printable
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
@@ -29,7 +30,7 @@ BETWEEN_LOOKS = Seconds(2.0)
 """What lies between two looks at everybody, where it matters who grows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Host:
     """Everybody on the host at one time, and what it takes to rank them."""
 
@@ -42,7 +43,7 @@ class Host:
     """/proc/PID/oom_score; None for those that were not there any more to tell it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """One process as people see it, its name made printable."""
 
@@ -69,7 +70,7 @@ class SparedEntry:
     why: Spared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class View:
     """Everybody: `candidates` in the order in which they would die, `spared` with the biggest first."""
 
@@ -78,7 +79,7 @@ class View:
     spared: tuple[SparedEntry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Explanation:
     """How the badness of one process comes about, term by term."""
 

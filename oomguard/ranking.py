@@ -7,12 +7,12 @@ The order of death is standing (preferred, ordinary, last), then badness, then p
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 from oomguard import badness
 from oomguard.badness import OOM_SCORE_ADJ_MIN, Machine, Policy
+from oomguard.frozen import frozen
 from oomguard.holders import swapped
 from oomguard.pressure import Reason
 from oomguard.process import Key, Process
@@ -41,7 +41,7 @@ class Spared(StrEnum):
     """It was signalled and hangs, or could not be signalled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Judged:
     """A process with all that the rules and the control groups say of it."""
 
@@ -59,7 +59,7 @@ Score = Callable[[Judged], Points]
 """The badness of somebody under some policy."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Candidate:
     """Somebody who may die, and how bad it is, the operator's adjustments included."""
 
@@ -67,7 +67,7 @@ class Candidate:
     points: Points
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SparedProcess:
     """Somebody who may not, and why."""
 
@@ -75,7 +75,7 @@ class SparedProcess:
     why: Spared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ranking:
     """Everybody: `candidates` in the order in which they would die, `spared` by pid."""
 
@@ -97,7 +97,7 @@ class Ranking:
         return self.pids.values()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Exempt:
     """Whom the guard itself leaves out: its own processes, and victims that it gave up on."""
 

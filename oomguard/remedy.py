@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from oomguard.frozen import frozen
 from oomguard.ranking import Judged
 from oomguard.rules import Pattern, Signal
 from oomguard.units import Amount, Bytes, Pid, Seconds
@@ -61,7 +61,7 @@ class Ending(StrEnum):
     """By a guard that has died."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Remedies:
     """The [relief] of the configuration."""
 
@@ -74,7 +74,7 @@ class Remedies:
     """How much of memory to reclaim from each in one shortage."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Send:
     """Send a signal to a process."""
 
@@ -82,7 +82,7 @@ class Send:
     signal: Signal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reclaim:
     """Reclaim memory from a group."""
 
@@ -92,7 +92,7 @@ class Reclaim:
     amount: Bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Restrain:
     """Slow a group down, or stop it, for a while."""
 

@@ -10,10 +10,10 @@ import pwd
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from oomguard.errors import Gone, Malformed
+from oomguard.frozen import frozen
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.rules import Field
@@ -24,7 +24,7 @@ MOST_WORKERS = 8
 """Threads that may be stuck before newcomers stay unresolved."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Names:
     """What was found. None: there is no such name, or it was not asked for."""
 

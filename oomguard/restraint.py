@@ -10,10 +10,10 @@ import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from oomguard.cgroup import Layout
 from oomguard.cgroupfs import CgroupFS
+from oomguard.frozen import frozen
 from oomguard.hostfile import read
 from oomguard.remedy import Action, Result
 from oomguard.units import MIB, Bytes, Pid
@@ -35,7 +35,7 @@ class Refusal(Exception):
         self.result = result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Note:
     """A restraint that is in force, or about to be: all that it takes to undo it."""
 

@@ -13,6 +13,7 @@ from enum import Enum, StrEnum
 from typing import assert_never
 
 from oomguard.expression import LONGEST, compile_bounded
+from oomguard.frozen import frozen
 
 
 class Effect(StrEnum):
@@ -81,7 +82,7 @@ class Pattern:
     """None: not to be run now (see `glance`), so that its field counts as unread."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rule:
     """One [[rule]] of the configuration; all of its patterns must match."""
 
@@ -101,7 +102,7 @@ class Unread(Enum):
     UNREAD = "unread"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Subject:
     """The names of one process. None: it has none; `Unread`: it was not read yet."""
 
@@ -116,7 +117,7 @@ class Subject:
     the executable's name any more, exe in a user namespace where anyone may mount anything anywhere."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Verdict:
     """What the rules say of one process, and which of them."""
 

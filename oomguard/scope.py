@@ -6,11 +6,11 @@ Nobody who is spared is ever part of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import assert_never
 
 from oomguard.cgroup import contains, innermost_unit
 from oomguard.family import family
+from oomguard.frozen import frozen
 from oomguard.marks import dies_with
 from oomguard.ranking import INIT, ORDER, Candidate, Judged, Ranking, is_gone
 from oomguard.rules import Scope, Standing
@@ -20,7 +20,7 @@ EVERYWHERE = "/"
 Belongs = Callable[[Judged], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reach:
     """The victim and those that die with it."""
 

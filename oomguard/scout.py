@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from oomguard.badness import Machine, Policy
 from oomguard.census import FRESH, Census
 from oomguard.family import worst_family_first
+from oomguard.frozen import frozen
 from oomguard.ladder import Basis, Ladder, enclosed
 from oomguard.pressure import GroupFigures, Reason, Sample
 from oomguard.process import Key
@@ -22,7 +23,7 @@ WATCH_EVERY = Seconds(1.0)
 """How often everybody is ranked anew while armed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Look:
     """What one look found."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from oomguard.frozen import frozen
 from oomguard.units import MIB, Bytes
 
 PLENTY = Bytes(2048 * MIB)
@@ -26,7 +26,7 @@ class Source(StrEnum):
     DELAYS = "delays"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Sources:
     """The [sources] of the configuration."""
 
@@ -34,7 +34,7 @@ class Sources:
     delays: Use
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Means:
     """What the host has for them."""
 

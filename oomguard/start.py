@@ -54,7 +54,10 @@ def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> No
     legacy = Legacy(documents=documents, opened=_opened(build(documents, problems)))
     arguments = (str(legacy.leave()), config or "", str(mode or ""), str(metrics or ""))
     packages = os.path.dirname(os.path.dirname(__file__))
-    os.execv(sys.executable, (sys.executable, *LEAN, packages, *arguments))  # noqa: S606 - no shell is meant
+    # Its own language takes the C library a table of 0.15 MiB; Python speaks UTF-8 all the same (PEP 540).
+    environment = {**os.environ, "LC_ALL": "C"}
+    command = (sys.executable, *LEAN, packages, *arguments)
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is meant
 
 
 def main(left: str, path: str, mode: str, metrics: str) -> None:

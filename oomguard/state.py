@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import isnan, nan
 from struct import Struct
 
 from oomguard.errors import RecordError
 from oomguard.event import Mode
+from oomguard.frozen import frozen
 from oomguard.meminfo import Memory
 from oomguard.pressure import Figures, Level, Limits, Phase, Reason, Sample, StallOf
 from oomguard.psi import Pressure
@@ -16,7 +16,7 @@ from oomguard.units import Bytes, Pid, Seconds, resolve
 from oomguard.vmstat import VmStat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Thresholds:
     """The limits of the configuration, in the bytes that they come to on this host."""
 
@@ -41,7 +41,7 @@ def thresholds(limits: Limits, memory: Memory, figures: Figures) -> Thresholds:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Watched:
     """The control groups of one [[cgroup]] of the configuration."""
 
@@ -53,7 +53,7 @@ class Watched:
     """How many of them have crossed a limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class State:
     """The guard as of its last poll. Wall times are seconds since the epoch."""
 

@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from oomguard import codec, tmpfs, wording
 from oomguard.counters import FAMILIES, Counter
 from oomguard.errors import Gone, RecordError
+from oomguard.frozen import frozen
 from oomguard.holders import Held, holders, swapped
 from oomguard.names import printable
 from oomguard.process import Process
@@ -28,7 +29,7 @@ LARGEST = 4
 """How many of those who hold memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Status:
     """All that is shown: one record, and what holds memory now."""
 

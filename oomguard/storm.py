@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oomguard.frozen import frozen
 from oomguard.process import Key
 from oomguard.ranking import EXPORTER_UNIT, Judged, Ranking, SparedProcess, is_gone
 from oomguard.units import Pid, Seconds, Uid
@@ -42,7 +43,7 @@ class Obstacle(StrEnum):
     """Somebody in the unit may not die."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tolerance:
     """How many deaths of one origin within which time are a storm, and what is done about it."""
 
@@ -51,7 +52,7 @@ class Tolerance:
     action: Response
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Origin:
     """What started a victim, and will start the next: its unit, else its control group, else its parent.
 
@@ -67,7 +68,7 @@ class Origin:
     """None where it has exited before its child."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Storm:
     """Deaths of one origin, one after the other."""
 

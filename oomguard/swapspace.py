@@ -7,10 +7,10 @@ compression saves is room (Documentation/admin-guide/blockdev/zram.rst).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from oomguard.errors import Malformed
 from oomguard.fields import whole
+from oomguard.frozen import frozen
 from oomguard.units import KIB, MIB, Bytes
 
 EXPECTED_COST = 0.5
@@ -19,7 +19,7 @@ ENOUGH = Bytes(16 * MIB)
 """Stored: what that takes tells of what is yet to come."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SwapArea:
     """A device or a file that is swapped to."""
 

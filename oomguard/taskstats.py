@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import struct
-from dataclasses import dataclass
 
 from oomguard.errors import Gone, Malformed
+from oomguard.frozen import frozen
 from oomguard.units import Seconds
 
 VERSIONS = frozenset((13, 14, 16))
@@ -23,7 +23,7 @@ _STATS = struct.Struct(f"={_STATS_AT}x24xQ24xQQ248xQ8xQ56xQ")
 _NANOSECONDS = 1e-9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Delays:
     """Of one process, all its threads together, since it started."""
 

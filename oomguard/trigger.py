@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oomguard.frozen import frozen
 from oomguard.units import Seconds
 
 _UNPRIVILEGED_STEP = 2
@@ -20,7 +21,7 @@ class Line(StrEnum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Trigger:
     """A stall to be told of, at most once in `window`.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from oomguard.fields import number, whole
+from oomguard.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class VmStat:
     """The counters that tell thrashing from a cache at work, and how much is on its way to the disks.
 

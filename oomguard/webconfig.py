@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 import yaml
 
 from oomguard.errors import ConfigError, ConfigErrors
+from oomguard.frozen import frozen
 from oomguard.names import quoted
 from oomguard.passwords import parse_hash
 from oomguard.table import Table, nearest, word
@@ -46,7 +46,7 @@ class TlsVersion(StrEnum):
     TLS13 = "TLS13"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tls:
     """tls_server_config."""
 
@@ -58,7 +58,7 @@ class Tls:
     max_version: TlsVersion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WebConfig:
     """What protects the exporter's pages."""
 

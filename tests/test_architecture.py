@@ -14,7 +14,7 @@ import oomguard
 PACKAGE = Path(oomguard.__file__).parent
 
 LAYERS: dict[str, frozenset[str]] = {
-    "base": frozenset({"units", "errors", "names", "fields"}),
+    "base": frozenset({"units", "errors", "names", "fields", "frozen"}),
     "parsers": frozenset({
             "meminfo", "vmstat", "zoneinfo", "swapspace", "arcstats", "psi", "process", "cgroup", "mountinfo",
             "memcg", "taskstats",

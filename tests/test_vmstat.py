@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -7,7 +7,7 @@ from oomguard.errors import Malformed
 from oomguard.vmstat import VmStat, parse_vmstat
 
 RECORDED = (Path(__file__).parent / "fixtures/linux-6.18/proc/vmstat").read_bytes()
-NONE = dict.fromkeys(VmStat.__slots__, 0)
+NONE = dict.fromkeys((field.name for field in fields(VmStat)), 0)
 
 
 def test_recorded() -> None:

@@ -15,7 +15,7 @@ from tests.vm.guest.host import run, until
 
 @check(limit=120)
 def units_are_clean() -> None:
-    units = map(str, sorted(Path("/opt/vm/systemd").iterdir()))
+    units = (str(unit) for unit in sorted(Path("/opt/vm/systemd").iterdir()) if unit.suffix != ".catalog")
     complaints = run("systemd-analyze", "verify", "--man=no", *units)
     assert not complaints, complaints
 
