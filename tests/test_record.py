@@ -4,6 +4,7 @@ import fcntl
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -448,8 +449,10 @@ def test_a_reader_beside_a_busy_writer_sees_whole_values_in_order() -> None:
     thread.start()
     try:
         with Reader.from_fd(os.dup(writer.fd)) as reader:
-            after = seen = 0
-            for _ in range(300):
+            rounds = after = seen = 0
+            until = time.monotonic() + 30
+            while (rounds < 300 or not (seen and after)) and time.monotonic() < until:
+                rounds += 1
                 if (state := reader.state()) is not None:
                     assert state.polls == state.figures.available == state.figures.swap_free
                     assert state.polls >= seen
