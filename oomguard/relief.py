@@ -56,6 +56,7 @@ class Relief:
         self._began: Seconds | None = None
         self._short_at = Seconds(0.0)
         self._signalled_at: Seconds | None = None
+        self._reclaimed: set[str] = set()
         self._is_restrained = False
 
     @property
@@ -74,6 +75,7 @@ class Relief:
             self._short_at = at
         elif self._began is not None and at - self._short_at >= CALM_AFTER:
             self._began = self._signalled_at = None
+            self._reclaimed.clear()
             self._is_restrained = False
 
     def advise(self, at: Seconds, total: Bytes, ranking: Ranking) -> tuple[Act, ...]:
@@ -85,7 +87,7 @@ class Relief:
             self._began = at
             acts += _signals(ranking, self._signals)
             self._signalled_at = at if acts else None
-            acts += self._reclaims(total, ranking)
+        acts += self._reclaims(total, ranking)
         if not self._is_restrained and (self._signalled_at is None or at - self._signalled_at >= HEED):
             restraint = self._restraint(ranking)
             self._is_restrained = restraint is not None
@@ -93,17 +95,23 @@ class Relief:
         return tuple(acts)
 
     def _reclaims(self, total: Bytes, ranking: Ranking) -> Iterator[Reclaim]:
-        """From groups that are named and cold, the largest first."""
+        """From groups that are named and cold, the largest first; once from each.
+
+        Who was looked at seldom before memory got short shows only now that it is cold.
+        """
         amount = Bytes(resolve(self._remedies.amount, total) // self._page_size * self._page_size)
         growth, held = _by_group(ranking, _growth), _by_group(ranking, _resident)
         cold = {
             group: members
             for group in held
-            if growth[group] <= COLD * held[group]
+            if group not in self._reclaimed
+            and growth[group] <= COLD * held[group]
             and any(is_match(each, group) for each in self._remedies.reclaim)
             and (members := _members(group, ranking))
         }
-        for group in nlargest(MOST_GROUPS, cold, key=lambda group: (held[group], group)):
+        left = MOST_GROUPS - len(self._reclaimed)
+        for group in nlargest(left, cold, key=lambda group: (held[group], group)):
+            self._reclaimed.add(group)
             yield Reclaim(cgroup=group, members=cold[group], amount=amount)
 
     def _restraint(self, ranking: Ranking) -> Restrain | None:

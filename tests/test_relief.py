@@ -186,6 +186,24 @@ def test_cold_groups_that_are_named_are_reclaimed_from_the_largest_first() -> No
     assert action_of(Reclaim(cgroup="/", members=(), amount=amount)) is Action.RECLAIM
 
 
+def test_who_turns_out_to_be_cold_later_is_reclaimed_from_then_and_nobody_twice_in_a_shortage() -> None:
+    asked = relief(COLD)
+    warm = one(5, "/cold/a", anon=64, growth=2)
+    cold = one(5, "/cold/a", anon=64)
+    assert advised(asked, ranked(warm)) == []
+    assert len(advised(asked, ranked(cold), START + 1)) == 1
+    assert advised(asked, ranked(cold), START + 2) == []
+    asked.note(Seconds(START + 2 + CALM_AFTER), how(available=500))
+    assert len(advised(asked, ranked(cold), START + 20)) == 1
+
+
+def test_there_is_an_end_to_the_groups_of_a_shortage() -> None:
+    asked = relief(COLD)
+    for each in range(MOST_GROUPS + 2):
+        acts = advised(asked, ranked(one(10 + each, f"/cold/{each}", anon=64)), START + each)
+        assert len(acts) == (each < MOST_GROUPS)
+
+
 def test_of_many_groups_the_largest_are_reclaimed_from() -> None:
     many = [one(pid, f"/cold/{pid}", anon=pid) for pid in range(10, 11 + MOST_GROUPS)]
     acts = advised(relief(replace(COLD, amount=Bytes(PAGE + 1))), ranked(*many))
