@@ -19,8 +19,8 @@ LAST_WORDS = Bytes(1 * KIB)
 GULP = Bytes(64 * KIB)
 """What is read at a time, as much as a pipe holds: who writes more than that waits for the next time."""
 
-_ORDINARY = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Python ignores them, and what is ignored stays so over exec (signal(7))."""
+_ORDINARY = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""What is ignored stays so over exec (signal(7)): by Python, or by whoever started us."""
 
 
 @frozen
