@@ -394,6 +394,7 @@ class Waits(NoDelays):
         return {}
 
 
+@pytest.mark.usefixtures("somebody")
 @pytest.mark.parametrize(
     ("config", "orders", "follows"),
     [(ARMED, [b"listen", b"ignore"], True), (replace(ARMED, sources=NONE), [], False)],
