@@ -17,10 +17,11 @@ from oomguard.gauge import (
     ARMED_PAUSE,
     ARMING_FACTOR,
     ARMING_STALL,
-    LAST_STRAW,
     LONGEST_PAUSE,
     NOWHERE,
     WORST_FILL,
+    assess,
+    budget_distance,
 )
 from oomguard.meminfo import Holdings
 from oomguard.pressure import Assessment, Figures, GroupFigures, Level, Reason
@@ -94,19 +95,12 @@ class Enclosure:
             (Reason.CGROUP_LIMIT, self._limit_distance(figures, kill_takes)),
             (Reason.CGROUP_STALL, self._stall_distance(reading, figures, kill_takes)),
         )
-        nearest = min(distance for _, distance in distances)
-        if nearest > 1:
-            level = Level.ARMED if _arming(self.entry, figures) else Level.CALM
-        else:
-            level = Level.TERM if nearest > 0 else Level.KILL
-        self.due = Seconds(reading.at + self._pause(level, figures))
-        return Assessment(
-            level=level,
-            reasons=tuple(reason for reason, distance in distances if distance <= 1),
-            headroom=min(max(nearest, 0.0), 1.0),
-            figures=replace(host, group=figures),
-            holdings=reading.holdings
-            and replace(reading.holdings, total=reading.current, swap_used=reading.swap_used),
+        found = assess(distances, replace(host, group=figures), lambda: _arming(self.entry, figures))
+        self.due = Seconds(reading.at + self._pause(found.level, figures))
+        used = reading.holdings
+        return replace(
+            found,
+            holdings=used and replace(used, total=reading.current, swap_used=reading.swap_used),
         )
 
     def _figures(self, reading: Reading) -> GroupFigures:
@@ -142,8 +136,7 @@ class Enclosure:
         pace = min(self._stalling.rate(), 1.0)
         if not budget or pace <= 0 or reading.current < figures.crossed_at:
             return NOWHERE
-        spent = figures.stall + min(kill_takes, budget / 2) * pace
-        return 1 + (budget - spent) / (LAST_STRAW * budget)
+        return budget_distance(budget, figures.stall + min(kill_takes, budget / 2) * pace)
 
     def _pause(self, level: Level, figures: GroupFigures) -> Seconds:
         if level is not Level.CALM:

@@ -12,6 +12,7 @@ A limit is crossed when
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection
 
 from oomguard.bystanders import Bystanders, Neighbours
 from oomguard.forecast import Backlog, Exhaustion, Slope
@@ -84,17 +85,7 @@ class Gauge:
             (Reason.EXHAUSTION_FORECAST, _forecast_distance(figures, kill_takes)),
             (Reason.COMMIT_LIMIT, self._commit_distance(figures)),
         )
-        nearest = min(distance for _, distance in distances)
-        if nearest > 1:
-            level = Level.ARMED if self._arming(sample, figures, kill_takes) else Level.CALM
-        else:
-            level = Level.TERM if nearest > 0 else Level.KILL
-        return Assessment(
-            level=level,
-            reasons=tuple(reason for reason, distance in distances if distance <= 1),
-            headroom=min(max(nearest, 0.0), 1.0),
-            figures=figures,
-        )
+        return assess(distances, figures, lambda: self._arming(sample, figures, kill_takes))
 
     def _figures(self, sample: Sample) -> Figures:
         memory, limits = sample.memory, self._limits
@@ -142,8 +133,7 @@ class Gauge:
             return NOWHERE
         budget = figures.stall_budget
         to_come = min(kill_takes, budget / 2) + self._backlog.lasts()
-        spent = figures.stall + to_come * pace
-        return 1 + (budget - spent) / (LAST_STRAW * budget)
+        return budget_distance(budget, figures.stall + to_come * pace)
 
     def _commit_limit(self, memory: Memory) -> Bytes:
         """What `__vm_enough_memory()` lets an ordinary task reach; 0 where promises are not bounded."""
@@ -167,6 +157,28 @@ class Gauge:
         near_commit = self._commit_distance(figures) <= ARMING_FACTOR
         soon = left is not None and left <= ARMING_FORECAST * kill_takes
         return low or near_commit or soon or self._window.some() >= ARMING_STALL * figures.stall_budget
+
+
+def assess(
+    distances: Collection[tuple[Reason, float]], figures: Figures, is_arming: Callable[[], bool]
+) -> Assessment:
+    """How bad it is, by the distance from each limit."""
+    nearest = min(distance for _, distance in distances)
+    if nearest > 1:
+        level = Level.ARMED if is_arming() else Level.CALM
+    else:
+        level = Level.TERM if nearest > 0 else Level.KILL
+    return Assessment(
+        level=level,
+        reasons=tuple(reason for reason, distance in distances if distance <= 1),
+        headroom=min(max(nearest, 0.0), 1.0),
+        figures=figures,
+    )
+
+
+def budget_distance(budget: Seconds, spent: float) -> float:
+    """The distance from a stall budget of which so many seconds are `spent`."""
+    return 1 + (budget - spent) / (LAST_STRAW * budget)
 
 
 def pause(assessment: Assessment) -> Seconds:
