@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 from contextlib import suppress
 
+from oomguard.child import has_ended, spawn
 from oomguard.orders import Order, Report, decode_report, encode
-from oomguard.teller import UNTIL_ITS_OWN_END
 from oomguard.units import Pid, Seconds
 
 RESPAWN_PAUSE = Seconds(10)
@@ -101,7 +100,7 @@ class Reliever:
             os.close(pidfd)
 
     def _alive(self) -> bool:
-        if self._pid is not None and os.waitpid(self._pid, os.WNOHANG) != (0, 0):
+        if self._pid is not None and has_ended(self._pid):
             self._pid = None
             self._close()
         return self._pid is not None
@@ -119,19 +118,8 @@ class Reliever:
         os.set_blocking(self._orders, False)
         os.set_blocking(self._reports, False)
         fds = (theirs, their_reports)
-        # -P: the folder that the guard was started in is no place to import from, as it is root's process.
-        command = (sys.executable, "-P", "-m", "oomguard.valve", self._notes, *map(str, fds))
         try:
-            self._pid = Pid(
-                os.posix_spawn(
-                    sys.executable,
-                    command,
-                    os.environ,
-                    # Onto itself: passes the descriptor on as it is (posix_spawn_file_actions_adddup2(3)).
-                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds],
-                    setsigmask=UNTIL_ITS_OWN_END,
-                )
-            )
+            self._pid = spawn("oomguard.valve", (self._notes,), fds)
         except OSError:
             self._close()
             raise

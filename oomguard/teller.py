@@ -11,16 +11,13 @@ import mmap
 import os
 import select
 import signal
-import sys
 from contextlib import suppress
 
+from oomguard.child import has_ended, spawn
 from oomguard.units import Pid, Seconds
 
 RESPAWN_PAUSE = Seconds(10)
 """At least this long from one start of the telling process to the next."""
-
-UNTIL_ITS_OWN_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Meant for the guard; blocked in the telling process, which ends after the guard's last words."""
 
 _TOLD, _NOTIFIED, _DROPPED = range(3)
 
@@ -94,14 +91,15 @@ class Teller:
     def tend(self, now: Seconds) -> None:
         """Starts the telling process where there is none, at most once in `RESPAWN_PAUSE`.
 
-        For calm moments: between vfork and exec the kernel holds the guard up, and exec reads files.
+        For calm moments (`child.spawn`).
         """
         if self._alive() or (self._spawned is not None and now < self._spawned + RESPAWN_PAUSE):
             return
         self._spawned = now
         # A host that is out of processes or memory may have some at the next turn.
         with suppress(OSError):
-            self._pid = self._spawn()
+            fds = (self._record_fd, self._woken, self._ledger.fd)
+            self._pid = spawn("oomguard.journal", (), fds)
 
     def wake(self) -> None:
         """Says that there is something to tell."""
@@ -130,21 +128,6 @@ class Teller:
         os.close(self._woken)
 
     def _alive(self) -> bool:
-        if self._pid is not None and os.waitpid(self._pid, os.WNOHANG) != (0, 0):
+        if self._pid is not None and has_ended(self._pid):
             self._pid = None
         return self._pid is not None
-
-    def _spawn(self) -> Pid:
-        fds = (self._record_fd, self._woken, self._ledger.fd)
-        # -P: the folder that the guard was started in is no place to import from, as it is root's process.
-        command = (sys.executable, "-P", "-m", "oomguard.journal", *map(str, fds))
-        return Pid(
-            os.posix_spawn(
-                sys.executable,
-                command,
-                os.environ,
-                # Onto itself: passes the descriptor on as it is (posix_spawn_file_actions_adddup2(3)).
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds],
-                setsigmask=UNTIL_ITS_OWN_END,
-            )
-        )
