@@ -112,7 +112,7 @@ class Warden:
 
     def pause(self, at: Seconds) -> Seconds:
         """How long until the next group is due."""
-        due = (max(ward.enclosure.due, self._not_before) - at for ward in self._limited())
+        due = (max(ward.enclosure.due, self._not_before) - at for ward in self._wards.values() if ward.latest)
         return Seconds(max(0.0, min(due, default=LONGEST_PAUSE)))
 
     def restart(self, path: str) -> None:
@@ -154,9 +154,6 @@ class Warden:
 
     def _latest(self) -> Iterator[Assessment]:
         return (ward.latest for ward in self._wards.values() if ward.latest is not None)
-
-    def _limited(self) -> Iterator[_Ward]:
-        return (ward for ward in self._wards.values() if ward.latest is not None)
 
     def _matches(self) -> Iterator[tuple[str, Entry]]:
         for entry in self._entries:
