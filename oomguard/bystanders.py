@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from heapq import nlargest
 
 from oomguard.cgroup import contains
+from oomguard.forecast import Slope
 from oomguard.process import Key
 from oomguard.ranking import Judged, Ranking
 from oomguard.rules import Standing
@@ -22,6 +23,8 @@ PARTS = 20
 """Of the window: readings that come denser are kept no denser, as there may be many groups."""
 MOST = 64
 """Groups that are watched at a time."""
+HUNGRY = 0.1
+"""Of the time that its group waited for memory."""
 MOST_PROCESSES = 32
 """And single processes: reading one takes some 10 µs, twenty times a second."""
 
@@ -59,6 +62,27 @@ class Bystanders:
             if not _is_related(culprit, group)
         )
         return max(outside, default=None)
+
+
+class Appetite:
+    """Whether the culprit waits for memory itself: then it is not done, and takes whatever comes back."""
+
+    def __init__(self) -> None:
+        self._group: str | None = None
+        self._stalling = Slope()
+
+    def add(self, at: Seconds, culprit: str | None, totals: Mapping[str, Seconds]) -> None:
+        """Take one more reading of all groups in; the culprit's is one of them, if it is watched."""
+        total = None if culprit is None else totals.get(culprit)
+        if culprit != self._group or total is None:
+            self._stalling.restart()
+        self._group = culprit
+        if total is not None:
+            self._stalling.add(at, total)
+
+    def is_there(self) -> bool:
+        """Its group waited of late; False also where that is not known."""
+        return self._stalling.rate() >= HUNGRY
 
 
 class Neighbours:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 
-from oomguard.bystanders import Bystanders, Neighbours
+from oomguard.bystanders import Appetite, Bystanders, Neighbours
 from oomguard.forecast import Backlog, Exhaustion, Slope
 from oomguard.meminfo import Memory, Overcommit
 from oomguard.pressure import Assessment, Figures, Level, Limit, Limits, Reason, Sample, StallOf
@@ -52,6 +52,7 @@ class Gauge:
         self._window = StallWindow(limits.stall_window, page_size)
         self._bystanders = Bystanders(limits.stall_window)
         self._neighbours = Neighbours(limits.stall_window)
+        self._appetite = Appetite()
         self._stalling = Slope()
         self._exhaustion = Exhaustion()
         self._backlog = Backlog()
@@ -75,6 +76,7 @@ class Gauge:
         self._window.add(sample.at, memory, sample.pressure, sample.vmstat)
         self._bystanders.add(sample.at, sample.stalls)
         self._neighbours.add(sample.at, sample.delays)
+        self._appetite.add(sample.at, self.culprit, sample.stalls)
         self._exhaustion.add(sample.at, memory.available, memory.swap_free)
         self._backlog.add(sample.at, sample.vmstat.pswpout, sample.vmstat.writeback)
         figures = self._figures(sample)
@@ -100,7 +102,7 @@ class Gauge:
             stall_of=stall_of,
             stall_budget=Seconds(share * limits.stall_budget),
             exhausted_in=self._exhaustion.left(sample.swap_cost),
-            backlog=self._backlog.lasts() if self._backlog.drains() else Seconds(0.0),
+            backlog=self._backlog.lasts() if self._drains() else Seconds(0.0),
             committed=memory.committed,
             commit_limit=self._commit_limit(memory),
         )
@@ -119,6 +121,10 @@ class Gauge:
             if known:
                 return max(known), StallOf.BYSTANDERS
         return self._window.full(), StallOf.ANYONE
+
+    def _drains(self) -> bool:
+        """Time alone ends it: who waits for memory himself sends more to swap as soon as he gets some."""
+        return self._backlog.drains() and not self._appetite.is_there()
 
     def _stall_distance(self, sample: Sample, figures: Figures, kill_takes: Seconds) -> float:
         """At `term` the budget will be spent before it is over, if they stall on as they do until then.

@@ -6,6 +6,7 @@ from hypothesis import given
 from oomguard.bystanders import (
     MOST,
     MOST_PROCESSES,
+    Appetite,
     Bystanders,
     Neighbours,
     culprit,
@@ -20,6 +21,40 @@ from oomguard.units import Pid, Seconds, Ticks
 from tests.builders import crowds, judged, process, ranked, verdict
 
 WINDOW = Seconds(10.0)
+
+
+STALLS = {"/hog": 0.8, "/db": 0.0}
+"""Of a second, each second."""
+
+
+@pytest.mark.parametrize(
+    ("culprits", "stalls", "is_there"),
+    [
+        pytest.param(["/hog"] * 9, STALLS, True, id="it waits"),
+        pytest.param(["/db"] * 9, STALLS, False, id="it does not"),
+        pytest.param(["/hog"] * 8 + ["/db"], STALLS, False, id="another one waited"),
+        pytest.param(["/db"] * 8 + ["/hog"], STALLS, False, id="it was not followed so far"),
+        pytest.param(["/hog"] * 8 + [None], STALLS, False, id="there is none any more"),
+        pytest.param(["/hog"] * 9, {"/db": 0.8}, False, id="its group is not watched"),
+    ],
+)
+def test_appetite(culprits: list[str | None], stalls: dict[str, float], is_there: bool) -> None:
+    appetite = Appetite()
+    for step, group_of_culprit in enumerate(culprits):
+        at = step / 10
+        appetite.add(
+            Seconds(at), group_of_culprit, {group: Seconds(at * share) for group, share in stalls.items()}
+        )
+    assert appetite.is_there() is is_there
+
+
+def test_appetite_ends_with_the_group() -> None:
+    appetite = Appetite()
+    for step in range(9):
+        appetite.add(Seconds(step / 10), "/hog", {"/hog": Seconds(step / 10)})
+    assert appetite.is_there()
+    appetite.add(Seconds(1.0), "/hog", {})
+    assert not appetite.is_there()
 
 
 def watched(*readings: dict[str, float]) -> Bystanders:

@@ -203,13 +203,22 @@ def test_what_the_disk_has_yet_to_write_counts_too() -> None:
         assert (STALL in found.reasons) is crossed
 
 
-@pytest.mark.parametrize(("sent", "backlog"), [(0, 5.0), (500, 0.0)])
-def test_the_backlog_shows_once_nothing_is_added_to_it(sent: int, backlog: float) -> None:
-    gauge = Gauge(LIMITS, HEURISTIC, PAGE)
+@pytest.mark.parametrize(
+    ("sent", "culprit_waits", "backlog"),
+    [
+        pytest.param(0, 0.0, 5000 / 4000, id="nothing is added to it"),
+        pytest.param(500, 0.0, 0.0, id="more is sent"),
+        pytest.param(0, 1.0, 0.0, id="more will be sent"),
+    ],
+)
+def test_a_backlog_shows_once_it_drains(sent: int, culprit_waits: float, backlog: float) -> None:
+    gauge = Gauge(OF_BYSTANDERS, HEURISTIC, PAGE)
+    gauge.culprit = "/hog"
     for step in range(11):
         swap = vmstat(swapped_out=(9000 if step else 0) + sent * step, writeback=max(9000 - 400 * step, 0))
-        found = gauge.read(sample(100 + step / 10, memory(100), psi(7 + step / 10), swap), AT_ONCE)
-    assert found.figures.backlog == pytest.approx(5000 / 4000 if backlog else 0.0)
+        stalls = {"/hog": culprit_waits * step / 10, "/db": step / 10}
+        found = gauge.read(sample(100 + step / 10, memory(100), psi(7 + step / 10), swap, stalls), AT_ONCE)
+    assert found.figures.backlog == pytest.approx(backlog)
 
 
 @pytest.mark.parametrize("spent", [1.6, 2.4])

@@ -64,6 +64,19 @@ def a_proc_that_hides_processes_hides_none_from_the_guard() -> None:
     assert counter("degraded") == degraded
 
 
+@check(limit=180)
+def who_comes_back_to_leak_again_is_stopped() -> None:
+    guard.reload('[storm]\nkills = 2\naction = "stop-unit"\n')
+    again = ("Restart=always", "RestartSec=1", "RemainAfterExit=no")
+    with hog("again", "leak", "4000", "200", properties=again) as unit:
+        until(lambda: unit["ActiveState"] == "inactive", "its end", limit=120)
+    (storm,) = events("storming")
+    assert (storm["unit"], storm["action"], storm["kills"]) == ("again.service", "stop-unit", 2), storm
+    told = guard.journal(unit)
+    assert told.count("Scheduled restart job") == 1, told
+    guard.reload("")
+
+
 @check()
 def nothing_failed() -> None:
     assert counter("failures") == 0, events("failed")
