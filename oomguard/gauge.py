@@ -129,8 +129,8 @@ class Gauge:
     def _stall_distance(self, sample: Sample, figures: Figures, kill_takes: Seconds) -> float:
         """At `term` the budget will be spent before it is over, if they stall on as they do until then.
 
-        That takes a kill, and then the disk has yet to write what will be on its way into swap. A stall that is
-        over is let be, however long it was.
+        That takes a kill, and then the disk has yet to write what will be on its way into swap. A stall that
+        is over is let be, however long it was.
         """
         pace = min(self._stalling.rate(), 1.0)
         if pace <= 0:
