@@ -89,12 +89,6 @@ class Backlog:
         pace = self._written.rate()
         return Seconds(self._pages / pace) if pace > 0 else Seconds(0.0)
 
-    def will_last(self, after: Seconds) -> Seconds:
-        """How long that will be `after` so long, where it piles up on as it does."""
-        pace = self._written.rate()
-        piling = max(self._sent.rate() - pace, 0.0)
-        return Seconds(self.lasts() + after * piling / pace) if pace > 0 else Seconds(0.0)
-
     def drains(self) -> bool:
         """Next to nothing is added to it any more: the disk alone is what it takes."""
         return self._sent.rate() <= STILL_SENT * self._written.rate()

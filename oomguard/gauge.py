@@ -129,8 +129,8 @@ class Gauge:
     def _stall_distance(self, sample: Sample, figures: Figures, kill_takes: Seconds) -> float:
         """At `term` the budget will be spent before it is over, if they stall on as they do until then.
 
-        That takes a kill, and then the disk has yet to write what will be on its way into swap. A stall that
-        is over is let be, however long it was.
+        That takes a kill, and then the disk has yet to write what is on its way into swap. A stall that is
+        over is let be, however long it was.
         """
         pace = min(self._stalling.rate(), 1.0)
         if pace <= 0:
@@ -138,8 +138,7 @@ class Gauge:
         if figures.available > figures.available_limit and not self._window.thrashing(sample.memory):
             return NOWHERE
         budget = figures.stall_budget
-        until_then = min(kill_takes, Seconds(budget / 2))
-        to_come = until_then + self._backlog.will_last(until_then)
+        to_come = min(kill_takes, budget / 2) + self._backlog.lasts()
         return budget_distance(budget, figures.stall + to_come * pace)
 
     def _commit_limit(self, memory: Memory) -> Bytes:

@@ -39,6 +39,7 @@ from oomguard.plan import (
     Plan,
     decide,
     disappointed_by,
+    is_rash,
     spared_prevail,
 )
 from oomguard.pressure import Assessment, Level, Reason, Sample
@@ -56,6 +57,8 @@ LOOKS_HELD = 3
 """Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
 ASKED = Seconds(0.5)
 """Nobody who was only asked to end shows that dying takes longer than this."""
+NAMES_TAKE = Seconds(0.5)
+"""For so long those who are not judged yet are waited for: by the next poll they mostly are."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +97,7 @@ class Hunt:
         self._pace = Pace()
         self._storms = Storms(storm)
         self._held: dict[_Standstill, Spell] = {}
+        self._unknown_since: Seconds | None = None
 
     @property
     def in_flight(self) -> bool:
@@ -138,6 +142,7 @@ class Hunt:
         self.scout.census.relax()
         self._disappointment.clear()
         self._hold_until.clear()
+        self._unknown_since = None
         self._passed_over = frozenset()
 
     def act(
@@ -157,7 +162,7 @@ class Hunt:
         match plan:
             case Kill():
                 latest, now = read()
-                if now.reasons:
+                if now.reasons and not self._waits_for_names(plan, look.ranking, sample.at):
                     self._kill(replace(plan, assessment=now), sample.at, latest, look.machine)
             case Hold():
                 self._hold_until[group] = look.again
@@ -182,6 +187,15 @@ class Hunt:
                 return None
             case Finish():
                 return self._finish(flight, action)
+
+    def _waits_for_names(self, kill: Kill, found: Ranking, at: Seconds) -> bool:
+        """Newcomers are not judged before the next poll, and it may be they who take the memory."""
+        if not is_rash(kill, found):
+            self._unknown_since = None
+            return False
+        if self._unknown_since is None:
+            self._unknown_since = at
+        return at - self._unknown_since < NAMES_TAKE
 
     def _left_out(self) -> frozenset[Key]:
         return self._passed_over | self.actor.pretended()

@@ -133,6 +133,12 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
     )
 
 
+def is_rash(kill: Kill, ranking: Ranking) -> bool:
+    """Those who may not die yet, as a name of theirs is still to be read, hold more than all who would."""
+    unknown = (spared.judged for spared in ranking.spared if spared.why is Spared.UNRESOLVED)
+    return sum(one.process.held for one in unknown) > sum(one.process.held for one in kill.members)
+
+
 def disappointed_by(kill: Kill, end: Finish, machine: Machine) -> int:
     """What a death takes of the patience, which comes back only once memory has been well for a while.
 

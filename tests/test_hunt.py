@@ -13,7 +13,7 @@ from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
 from oomguard.event import Ended, Event, Holding, Killing, Mode, Storming
 from oomguard.forecast import FIRST_GUESS
 from oomguard.holders import Holder
-from oomguard.hunt import ASKED, Hunt
+from oomguard.hunt import ASKED, NAMES_TAKE, Hunt
 from oomguard.kill import Delivery
 from oomguard.plan import HoldReason, Kill
 from oomguard.pressure import Assessment, Level, Reason, Sample
@@ -125,6 +125,47 @@ class Scene:
         events = list(self.hunt.events)
         self.hunt.events.clear()
         return events
+
+
+UNKNOWN = judged(process(40, 400), verdict(unresolved=True))
+
+
+def test_who_is_not_judged_yet_may_be_the_one() -> None:
+    scene = Scene(SMALL, BIG, UNKNOWN)
+    scene.act(at=100)
+    assert not scene.hand.sent
+    scene.village.everybody = (SMALL, BIG, judged(UNKNOWN.process))
+    scene.act(at=100.05)
+    assert scene.hand.sent == [(40, Sent.TERM)]
+
+
+def test_but_is_not_waited_for_for_long() -> None:
+    scene = Scene(SMALL, BIG, UNKNOWN)
+    for tenth in range(10):
+        scene.act(at=100 + tenth / 10)
+        assert bool(scene.hand.sent) is (tenth / 10 >= NAMES_TAKE)
+    assert scene.hand.sent[0] == (20, Sent.TERM)
+
+
+def test_a_swarm_that_is_not_judged_yet_may_be_the_one_together() -> None:
+    swarm = [judged(process(40 + number, 31), verdict(unresolved=True)) for number in range(10)]
+    scene = Scene(SMALL, BIG, *swarm)
+    scene.act()
+    assert not scene.hand.sent
+
+
+def test_who_is_smaller_is_not_waited_for() -> None:
+    scene = Scene(SMALL, BIG, judged(process(40, 299), verdict(unresolved=True)))
+    scene.act()
+    assert scene.hand.sent == [(20, Sent.TERM)]
+
+
+def test_each_shortage_waits_anew() -> None:
+    scene = Scene(SMALL, BIG, UNKNOWN)
+    scene.act(at=100)
+    scene.hunt.relax()
+    scene.act(at=200)
+    assert not scene.hand.sent
 
 
 def test_the_worst_is_asked_and_the_rest_is_told() -> None:
