@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
 
 from oomguard.units import Bytes, Seconds
 from oomguard.window import Window
+
+T = TypeVar("T")
 
 SPAN = Seconds(0.5)
 """What came before does not tell how fast a figure moves now."""
@@ -38,7 +42,7 @@ class Slope:
 
     def rate(self) -> float:
         """The rise a second; 0 while too little has been seen."""
-        return _rate(tuple(self._points))
+        return _rate(self._points, float)
 
 
 class Exhaustion:
@@ -57,9 +61,13 @@ class Exhaustion:
         `swap_cost`, as it is now, counts for all of the samples: that it was another a moment ago, as little
         had been stored yet, is no pace.
         """
-        room = tuple((at, available + swap * (1 - swap_cost)) for at, (available, swap) in self._points)
-        rate = _rate(room)
-        return Seconds(room[-1][1] / -rate) if rate < 0 else None
+
+        def room(reading: tuple[Bytes, Bytes]) -> float:
+            available, swap_free = reading
+            return available + swap_free * (1 - swap_cost)
+
+        rate = _rate(self._points, room)
+        return Seconds(room(self._points.last[1]) / -rate) if rate < 0 else None
 
 
 class Backlog:
@@ -86,7 +94,7 @@ class Backlog:
 
     def lasts(self) -> Seconds:
         """How long that is at the disk's present pace; 0 while none is to be seen."""
-        pace = self._written.rate()
+        pace = self._written.rate() if self._pages else 0.0
         return Seconds(self._pages / pace) if pace > 0 else Seconds(0.0)
 
     def drains(self) -> bool:
@@ -109,18 +117,17 @@ class Pace:
         return max(self._latest, default=FIRST_GUESS)
 
 
-def _rate(points: tuple[tuple[Seconds, float], ...]) -> float:
+def _rate(points: Window[T], value: Callable[[T], float]) -> float:
     """The lesser of the pace of all of it and that of its later half: what has stopped has stopped."""
     if len(points) < 2:
         return 0.0
-    end, last = points[-1]
-    whole = _pace(points[0], points[-1])
-    if end - points[0][0] < LEAST:
+    (start, first), (end, last) = points.first, points.last
+    if end - start < LEAST:
         return 0.0
-    later = next(point for point in points if end - point[0] <= SPAN / 2 or point is points[-2])
-    late = whole if end == later[0] else (last - later[1]) / (end - later[0])
+    top = value(last)
+    whole = (top - value(first)) / (end - start)
+    if not whole:
+        return 0.0
+    halfway, later = points.since(Seconds(end - SPAN / 2))
+    late = (top - value(later)) / (end - halfway) if end > halfway else whole
     return min(whole, late, key=abs) if whole * late > 0 else 0.0
-
-
-def _pace(one: tuple[Seconds, float], other: tuple[Seconds, float]) -> float:
-    return (other[1] - one[1]) / (other[0] - one[0]) if other[0] > one[0] else 0.0

@@ -25,10 +25,13 @@ from oomguard.units import KIB, Bytes, Seconds
 from oomguard.wakeup import Wakeup
 
 LEAN = (
-    "-ISc",
+    "-IS",
+    "-Xno_debug_ranges",
+    "-c",
     "import sys; sys.path.append(sys.argv[1]); from oomguard.lean import main; main(*sys.argv[2:])",
 )
-"""No site module, no environment: the guard itself needs nothing but the standard library."""
+"""No site module, no environment: the guard itself needs nothing but the standard library. And no columns of
+source code, which none of its messages tells."""
 RESERVE = Bytes(128 * KIB)
 """Held for looks at more processes than there were at the start."""
 DESCRIPTORS = 65536

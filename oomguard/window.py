@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from oomguard.units import Seconds
 
 T = TypeVar("T")
 NO_TIME = Seconds(0.0)
+_TIME = itemgetter(0)
 
 
 class Window(Generic[T]):
@@ -38,6 +41,11 @@ class Window(Generic[T]):
     def last(self) -> tuple[Seconds, T]:
         """The latest reading; IndexError where there is none."""
         return self._points[-1]
+
+    def since(self, at: Seconds) -> tuple[Seconds, T]:
+        """The earliest reading from `at` on, or the last but one; IndexError where there are not two."""
+        first = bisect_left(self._points, at, key=_TIME)
+        return self._points[min(first, len(self._points) - 2)]
 
     def add(self, at: Seconds, reading: T) -> None:
         """Take one more in; time never goes back."""

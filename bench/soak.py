@@ -1,0 +1,170 @@
+"""Whether the guard grows while it polls and polls, as a Markdown table.
+
+    .venv/bin/python -m bench.soak [POLLS]
+
+Goes through a million polls (unless told) of a guard in dry run, with the waiting between them left out: its
+clocks go ahead by each pause. Once in 5,000 polls memory is short, until somebody was ended as far as a dry
+run does, and processes come and go all the time. Of this host it sees one that holds 64 MiB and the youngest,
+so as to be done soon.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from unittest import mock
+
+from bench.scan import asleep
+from oomguard import resident
+from oomguard.config import DEFAULTS
+from oomguard.event import Failed, Killing, Mode
+from oomguard.guard import Guard
+from oomguard.handover import NOTHING_OPENED
+from oomguard.meminfo import Memory
+from oomguard.procfs import ProcFS
+from oomguard.record import Reader, Writer
+from oomguard.teller import Teller
+from oomguard.units import KIB, Bytes, Percent, Pid, Seconds
+from oomguard.wakeup import Wakeup
+
+POLLS = 1_000_000
+LINES = 10
+SHORT_EVERY, SHORT_FOR = 5_000, 400
+"""In polls: how often memory is short, and for how long."""
+COMES_EVERY = 50
+"""In polls: how often a process comes, to go at once."""
+SEEN = 24
+"""Processes."""
+PLENTY, LITTLE = Percent(60.0), Percent(7.0)
+GRACE = Seconds(0.5)
+
+
+@dataclass(slots=True)
+class Clock:
+    """The host's clocks, ahead of themselves by all the pauses that were left out."""
+
+    skipped: float = 0.0
+
+    def patch(self) -> None:
+        """From now on this is what the process sees, until it ends."""
+        monotonic, gettime = time.monotonic, time.clock_gettime
+        mock.patch.object(time, "monotonic", lambda: monotonic() + self.skipped).start()
+        mock.patch.object(time, "clock_gettime", lambda clock: gettime(clock) + self.skipped).start()
+
+
+class Weather(ProcFS):
+    """This host, as far as it is young, with as much memory available as is told."""
+
+    available = PLENTY
+
+    def __init__(self, hog: frozenset[Pid]) -> None:
+        super().__init__()
+        self._hog = hog
+
+    def pids(self) -> list[Pid]:
+        """The one, and those who came last."""
+        return sorted(self._hog.union(super().pids()[-SEEN:]))
+
+    def memory(self) -> Memory:
+        """As it is, but for what is available."""
+        memory = super().memory()
+        return replace(
+            memory, available=self.available.of(memory.total), swap_total=Bytes(0), swap_free=Bytes(0)
+        )
+
+
+class Silent(Teller):
+    """Tells nobody."""
+
+    pid = None
+
+    def __init__(self) -> None:
+        pass
+
+    def tend(self, now: Seconds) -> None:
+        """There is no process to start."""
+
+    def wake(self) -> None:
+        """Nobody."""
+
+    def dropped(self) -> int:
+        """None."""
+        return 0
+
+    def stop(self, timeout: Seconds) -> None:
+        """It never began."""
+
+
+class Turns(Wakeup):
+    """In place of waiting: the clocks are put ahead, the weather changes, somebody comes and goes."""
+
+    def __init__(self, clock: Clock, weather: Weather, polls: int) -> None:
+        self._clock, self._weather, self._polls = clock, weather, polls
+        self._done = 0
+
+    def watch(self, pidfds: tuple[int, ...]) -> None:
+        """Nobody dies in a dry run."""
+
+    def wait(self, pause: Seconds) -> frozenset[int]:
+        """Do not."""
+        done = self._done
+        if done % (self._polls // LINES) == 0:
+            out(done, self._clock)
+        if done % COMES_EVERY == 0:
+            come_and_go()
+        self._weather.available = LITTLE if done % SHORT_EVERY < SHORT_FOR and done >= SHORT_EVERY else PLENTY
+        self._clock.skipped += pause
+        self._done += 1
+        return frozenset((signal.SIGTERM,)) if done == self._polls else frozenset()
+
+
+def main() -> None:
+    """Go through them, and print the table."""
+    polls = int(sys.argv[1]) if len(sys.argv) > 1 else POLLS
+    clock, writer = Clock(), Writer.anonymous()
+    clock.patch()
+    config = replace(DEFAULTS, mode=Mode.DRY_RUN, grace=GRACE)
+    sys.stdout.write(
+        "| polls | hours | RSS, KiB | objects of the collector's | blocks |\n|---|---|---|---|---|\n"
+    )
+    with asleep(1) as hog:
+        weather = Weather(hog)
+        turns = Turns(clock, weather, polls)
+        guard = Guard(config, lambda: config, weather, writer, Silent(), turns, None, NOTHING_OPENED)
+        resident.keep_heap()
+        resident.pause_collector()
+        guard.run(())
+    with Reader.from_fd(os.dup(writer.fd)) as reader:
+        _, told = reader.events(0)
+    kills = sum(isinstance(one.event, Killing) for one in told)
+    failures = [one.event.text for one in told if isinstance(one.event, Failed)]
+    sys.stdout.write(
+        f"\nOf the last {len(told)} events {kills} are kills of the dry run; failures: {failures}\n"
+    )
+
+
+def out(done: int, clock: Clock) -> None:
+    """One line of the table; what is garbage does not count."""
+    gc.collect()
+    with open("/proc/self/statm", "rb") as file:
+        resident_pages = int(file.read().split()[1])
+    objects, blocks = len(gc.get_objects()) + gc.get_freeze_count(), sys.getallocatedblocks()
+    rss = resident_pages * os.sysconf("SC_PAGE_SIZE") // KIB
+    sys.stdout.write(f"| {done:,} | {clock.skipped / 3600:.1f} | {rss} | {objects} | {blocks} |\n")
+    sys.stdout.flush()
+
+
+def come_and_go() -> None:
+    """A process, for a moment."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()
