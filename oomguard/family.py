@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from enum import StrEnum
+from itertools import islice
 
 from oomguard.badness import GROWTH_WEIGHT
 from oomguard.frozen import frozen
@@ -52,6 +53,15 @@ class Family:
     """The victim first, then the others in the order of death."""
 
 
+@frozen
+class _Circle:
+    """The tree below an ancestor of the victim."""
+
+    root: Judged
+    gained: Pages
+    size: int
+
+
 def family(victim: Candidate, ranking: Ranking) -> Family | None:
     """Who should die with `victim`, or None: the victim alone.
 
@@ -63,23 +73,21 @@ def family(victim: Candidate, ranking: Ranking) -> Family | None:
     judged = victim.judged
     cgroup = judged.cgroup
     # The growth of the others settles it for most victims, before everybody is looked at.
-    growing = (one.judged for one in _no_later(judged, ranking.growing) if one.judged.cgroup == cgroup)
+    growing = [one.judged for one in _no_later(judged, ranking.growing) if one.judged.cgroup == cgroup]
     if not _counts(Pages(_growth(growing) - judged.growth), judged):
         return None
-    no_later = (one.judged for one in _no_later(judged, ranking.candidates))
-    kin = (judged, *(one for one in no_later if one.cgroup == cgroup and one is not judged))
-    children: dict[Pid, list[Judged]] = {}
-    for one in kin:
-        children.setdefault(one.process.ppid, []).append(one)
-    ascent = tuple(_ascent(kin, children))
-    _, connected = ascent[-1]
+    no_later = [one.judged for one in _no_later(judged, ranking.candidates) if one.judged.cgroup == cgroup]
+    kin = (judged, *[one for one in no_later if one is not judged])
+    climbed: dict[Pid, None] = {}
+    ascent = tuple(_ascent(kin, climbed))
+    connected = ascent[-1].gained
     if _growth(kin) >= TOGETHER * connected and _is_whole(judged, ranking):
         found = Family(kind=Kind.CGROUP, root=None, members=kin)
     else:
-        root = _root(ascent)
-        tree = {one.process.key.pid for one in _unseen(root, children, set())}
-        members = tuple(one for one in kin if one.process.key.pid in tree)
-        found = Family(kind=Kind.TREE, root=root, members=members)
+        circle = _circle(ascent)
+        tree = frozenset(islice(climbed, circle.size))
+        members = tuple([one for one in kin if one.process.key.pid in tree])
+        found = Family(kind=Kind.TREE, root=circle.root, members=members)
     return found if _matters(found) else None
 
 
@@ -155,38 +163,47 @@ def _is_whole(victim: Judged, ranking: Ranking) -> bool:
     )
 
 
-def _root(ascent: tuple[tuple[Judged, Pages], ...]) -> Judged:
-    """Whose tree grows together: as far up as that doubles the growth, the lowest with nearly all of it."""
-    most = ascent[0][0].growth
-    for _, gained in ascent:
-        if gained >= TOGETHER * most:
-            most = gained
-    return next(one for one, gained in ascent if gained >= NEARLY * most)
+def _circle(ascent: tuple[_Circle, ...]) -> _Circle:
+    """Who grows together: as far up as that doubles the growth, the smallest with nearly all of it."""
+    most = ascent[0].root.growth
+    for circle in ascent:
+        if circle.gained >= TOGETHER * most:
+            most = circle.gained
+    return next(circle for circle in ascent if circle.gained >= NEARLY * most)
 
 
-def _ascent(kin: tuple[Judged, ...], children: dict[Pid, list[Judged]]) -> Iterator[tuple[Judged, Pages]]:
-    """The victim and its ancestors, from the bottom up, each with what its whole tree has gained."""
-    parents = {one.process.key.pid: one for one in kin}
-    seen: set[Pid] = set()
+def _ascent(kin: tuple[Judged, ...], climbed: dict[Pid, None]) -> Iterator[_Circle]:
+    """The trees of the victim and of its ancestors, from the bottom up.
+
+    Each holds the one before it: `climbed` has the pids of the last one, in the order in which they came in.
+    """
+    parents: dict[Pid, Judged] = {}
+    children: dict[Pid, list[Judged]] = {}
+    for one in kin:
+        parents[one.process.key.pid] = one
+        children.setdefault(one.process.ppid, []).append(one)
     gained = 0
-    one: Judged | None = kin[0]
+    root: Judged | None = kin[0]
     # Listings are not of one instant: a reused pid can close a circle.
-    while one is not None and one.process.key.pid not in seen:
-        gained += _growth(_unseen(one, children, seen))
-        yield one, Pages(gained)
-        one = parents.get(one.process.ppid)
+    while root is not None and root.process.key.pid not in climbed:
+        gained += _climb(root, children, climbed)
+        yield _Circle(root=root, gained=Pages(gained), size=len(climbed))
+        root = parents.get(root.process.ppid)
 
 
-def _unseen(root: Judged, children: dict[Pid, list[Judged]], seen: set[Pid]) -> Iterator[Judged]:
-    """`root` and all below it, but for those in `seen`, which it adds to."""
+def _climb(root: Judged, children: dict[Pid, list[Judged]], climbed: dict[Pid, None]) -> int:
+    """Take in `root` and all below it, but for those in `climbed`; gives what these have gained."""
+    gained = 0
     ahead = [root]
     while ahead:
         one = ahead.pop()
-        if one.process.key.pid not in seen:
-            seen.add(one.process.key.pid)
-            yield one
-            ahead += children.get(one.process.key.pid, ())
+        pid = one.process.key.pid
+        if pid not in climbed:
+            climbed[pid] = None
+            gained += one.growth
+            ahead += children.get(pid, ())
+    return gained
 
 
 def _growth(members: Iterable[Judged]) -> Pages:
-    return Pages(sum(one.growth for one in members))
+    return Pages(sum([one.growth for one in members]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from itertools import islice
+from itertools import accumulate, islice
 from typing import assert_never
 
 from oomguard.badness import Machine
@@ -98,8 +98,9 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
         return Hold(why=HoldReason.NOBODY_GROWS, spared=ranking.spared, assessment=assessment)
     least = _least_in_doubt(assessment, machine) if doubt is not Doubt.NONE else _least(machine)
 
-    def gained(members: Iterable[Judged]) -> int:
-        return sum(gain(judged.process, assessment, machine) for judged in members)
+    def are_worth_it(members: Iterable[Judged]) -> bool:
+        gains = (gain(judged.process, assessment, machine) for judged in members)
+        return any(gained >= least for gained in accumulate(gains))
 
     def is_worth_it(judged: Judged) -> bool:
         return gain(judged.process, assessment, machine) >= least
@@ -113,7 +114,7 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
             continue
         tries += not alone
         found = reach(victim, scope, ranking, within)
-        if alone or gained(found.members) >= least:
+        if alone or are_worth_it(found.members):
             break
     else:
         return Hold(

@@ -84,8 +84,8 @@ def _held_alone(cgroup: str, members: tuple[Judged, ...], ranking: Ranking) -> s
         return None
     dying = {one.process.key.pid for one in members}
     # Of thousands, few are in groups whose names so much as begin like this one's.
-    near = (one.judged for one in ranking.candidates if one.judged.cgroup.startswith(cgroup))
-    others = (one for one in near if one.process.key.pid not in dying)
+    near = [one.judged for one in ranking.candidates if one.judged.cgroup.startswith(cgroup)]
+    others = [one for one in near if one.process.key.pid not in dying]
     alone = not any(contains(cgroup, one.cgroup) for one in others) and all(
         is_gone(one) for one in ranking.spared if contains(cgroup, one.judged.cgroup)
     )
