@@ -49,6 +49,10 @@ MOST_HEARD = 1024
 """Of those whom events told of, and who were not looked at yet; beyond, /proc is listed instead."""
 MOST_AT_ONCE = Seconds(0.02)
 """Following never takes longer than this within one poll."""
+ASKING = 3
+"""To ask for one pid takes as long as to list so many."""
+UNDER_WAY = 8
+"""So many of those to whom a pid was given away may not have been there yet."""
 NO_TURNS = Seconds(math.inf)
 """When the turns began that nobody has had yet."""
 OTHERS = 256
@@ -104,8 +108,8 @@ class Census:
         """
         at = _uptime()
         self._hear()
-        if self._misses_some and self._may_have_newcomers(at):
-            self._present()
+        if self._misses_some:
+            self._find_newcomers(at)
         for pid in self._overdue(at) + self._strangers() + list(self._heard):
             self._look(pid, at)
         self._heard.clear()
@@ -229,10 +233,20 @@ class Census:
     def _is_followed(self, at: Seconds) -> bool:
         return at - self._followed_at <= FRESH
 
-    def _may_have_newcomers(self, at: Seconds) -> bool:
-        """Whether a listing pays, which takes a microsecond a process."""
-        last = self._procfs.last_pid()
-        return last is None or last != self._last_pid or at - self._listed_at > FRESH
+    def _find_newcomers(self, at: Seconds) -> None:
+        """Among the pids given away since the last time where these are few, else by a listing."""
+        before, last = self._last_pid, self._procfs.last_pid()
+        if before is None or last is None or last < before or at - self._listed_at > FRESH:
+            self._present()
+            return
+        if last == before:
+            return
+        given = range(before + 1 - UNDER_WAY, last + 1)
+        if len(given) * ASKING > len(self._registry.dossiers):
+            self._present()
+            return
+        self._last_pid = last
+        self._newcomers += [pid for pid in self._procfs.living(given) if pid not in self._newcomers]
 
     def _turns(self) -> list[Pid]:
         """Everybody once, and the worst again and again in between."""

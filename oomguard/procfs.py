@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -29,6 +31,9 @@ from oomguard.swapspace import SwapArea, parse_swaps
 from oomguard.units import KIB, Bytes, Pages, Pid, Seconds
 from oomguard.vmstat import VmStat, parse_vmstat
 from oomguard.zoneinfo import parse_per_cpu_pages
+
+NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
+"""Nobody has the pid, or a thread has: pidfd_open(2) tells of EINVAL then, Linux 6.18 says ENOENT."""
 
 
 class ProcFS:
@@ -90,6 +95,19 @@ class ProcFS:
             return self._last_pid.read() if ours and kernels else None
         except (OSError, Malformed):
             return None
+
+    def living(self, pids: Iterable[int]) -> list[Pid]:
+        """Those of them that are processes here: pids are given to threads as well (pidfd_open(2))."""
+        found = []
+        for pid in pids:
+            try:
+                os.close(os.pidfd_open(pid))
+            except OSError as error:
+                if error.errno in NO_PROCESS:
+                    continue
+            # What the kernel cannot tell, whoever reads it will find out.
+            found.append(Pid(pid))
+        return found
 
     def process(self, pid: Pid) -> Process:
         """All of one process; for a zombie leader with live threads, the memory that its threads hold."""

@@ -19,10 +19,12 @@ import pytest
 from oomguard import census as module
 from oomguard import registry
 from oomguard.census import (
+    ASKING,
     FRESH,
     MOST_AT_ONCE,
     ROUND,
     SLICE,
+    UNDER_WAY,
     WATCH_SHARE,
     Census,
     resolver_for,
@@ -516,6 +518,7 @@ def test_capabilities_count_at_home_only(root: Path) -> None:
 
 
 CROWD = range(100, 100 + 3 * WORST)
+FEW = len(CROWD) // ASKING - UNDER_WAY
 
 
 @pytest.fixture
@@ -675,10 +678,11 @@ def test_turns_that_were_broken_off_do_not_count(
 
 
 class Counted(WatchedProcFS):
-    """Tells which pid was given away last, and counts the listings."""
+    """Tells which pid was given away last, counts the listings, and whom was asked for by pid."""
 
     last: Pid | None = Pid(500)
     listings = 0
+    asked = 0
 
     def last_pid(self) -> Pid | None:
         return self.last
@@ -687,28 +691,48 @@ class Counted(WatchedProcFS):
         self.listings += 1
         return super().pids()
 
+    def living(self, pids: Iterable[int]) -> list[Pid]:
+        asked = list(pids)
+        self.asked += len(asked)
+        return [Pid(pid) for pid in asked if pid in super(Counted, self).pids()]
+
 
 @pytest.mark.parametrize(
-    ("last", "later", "listings"),
+    ("last", "later", "listings", "asked"),
     [
-        pytest.param(500, 0.0, 0, id="nobody came"),
-        pytest.param(501, 0.0, 1, id="somebody came"),
-        pytest.param(7, 0.0, 1, id="pids began again"),
-        pytest.param(None, 0.0, 1, id="not known"),
-        pytest.param(500, FRESH + 0.1, 1, id="long ago"),
+        pytest.param(500, 0.0, 0, 0, id="nobody came"),
+        pytest.param(502, 0.0, 0, 2 + UNDER_WAY, id="somebody came, or a thread"),
+        pytest.param(500 + FEW, 0.0, 0, FEW + UNDER_WAY, id="a few"),
+        pytest.param(501 + FEW, 0.0, 1, 0, id="many"),
+        pytest.param(7, 0.0, 1, 0, id="pids began again"),
+        pytest.param(None, 0.0, 1, 0, id="not known"),
+        pytest.param(500, FRESH + 0.1, 1, 0, id="long ago"),
     ],
 )
-def test_all_are_listed_where_somebody_may_have_come(
-    crowd: Path, clock: list[float], last: int | None, later: float, listings: int
+def test_where_somebody_may_have_come_he_is_found(
+    crowd: Path, clock: list[float], last: int | None, later: float, listings: int, asked: int
 ) -> None:
     procfs = Counted(crowd)
     census = census_of(procfs)
     census.take_likely(())
     procfs.last, procfs.listings = None if last is None else Pid(last), 0
-    place(crowd, 99)
+    place(crowd, 501)
     clock[0] += later
-    assert (Pid(99) in census.take_likely(())) is bool(listings)
-    assert procfs.listings == listings
+    assert (Pid(501) in census.take_likely(())) is bool(listings or asked)
+    assert (procfs.listings, procfs.asked) == (listings, asked)
+    # Nobody is asked for again.
+    census.take_likely(())
+    assert procfs.asked == asked
+
+
+def test_who_was_given_a_pid_before_a_listing_and_came_after_it(crowd: Path, clock: list[float]) -> None:
+    procfs = Counted(crowd)
+    census = census_of(procfs)
+    census.take_likely(())
+    place(crowd, 500)
+    procfs.last, procfs.listings = Pid(501), 0
+    assert Pid(500) in census.take_likely(())
+    assert procfs.listings == 0
 
 
 def test_who_comes_during_a_listing_is_found_by_the_next(crowd: Path, clock: list[float]) -> None:
@@ -718,13 +742,13 @@ def test_who_comes_during_a_listing_is_found_by_the_next(crowd: Path, clock: lis
 
     def coming() -> list[Pid]:
         found = listed()
-        place(crowd, 99)
+        place(crowd, 501)
         procfs.last = Pid(501)
         return found
 
     procfs.pids = coming  # type: ignore[method-assign]  # for this once
-    assert Pid(99) not in census.take_likely(())
-    assert Pid(99) in census.take_likely(())
+    assert Pid(501) not in census.take_likely(())
+    assert Pid(501) in census.take_likely(())
 
 
 def test_whoever_has_not_changed_is_not_read_again(crowd: Path, clock: list[float]) -> None:
@@ -1034,9 +1058,9 @@ def test_what_was_lost_is_found_by_a_listing(crowd: Path, clock: list[float]) ->
     procfs = Counted(crowd)
     heard = Heard(procfs, clock)
     procfs.last, procfs.listings = Pid(501), 0
-    place(crowd, 99)
+    place(crowd, 501)
     heard.events.lose()
-    assert Pid(99) in heard.census.take_likely(())
+    assert Pid(501) in heard.census.take_likely(())
     assert procfs.listings == 1
     heard.census.take_likely(())
     assert procfs.listings == 1

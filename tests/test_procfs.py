@@ -1,5 +1,8 @@
+import errno
 import os
 import shutil
+import subprocess
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +170,29 @@ def test_whoever_is_made_has_the_pid_given_away_last() -> None:
     assert before is not None
     os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
     assert procfs.last_pid() != before
+
+
+def test_pids_are_given_to_threads_too() -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    gone = subprocess.Popen(("/bin/true",))
+    gone.wait()
+    try:
+        assert thread.native_id is not None
+        asked = (os.getpid(), thread.native_id, gone.pid, 1)
+        assert ProcFS().living(asked) == [os.getpid(), 1]
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_whoever_cannot_be_asked_for_may_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "no descriptor is left")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert ProcFS().living((7,)) == [7]
 
 
 def test_a_file_mounted_over_the_kernels_tells_nothing(host: Path) -> None:
