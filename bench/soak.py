@@ -15,6 +15,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
 
@@ -49,11 +51,15 @@ class Clock:
 
     skipped: float = 0.0
 
-    def patch(self) -> None:
-        """From now on this is what the process sees, until it ends."""
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Meanwhile this is what the process sees of them."""
         monotonic, gettime = time.monotonic, time.clock_gettime
-        mock.patch.object(time, "monotonic", lambda: monotonic() + self.skipped).start()
-        mock.patch.object(time, "clock_gettime", lambda clock: gettime(clock) + self.skipped).start()
+        with (
+            mock.patch.object(time, "monotonic", lambda: monotonic() + self.skipped),
+            mock.patch.object(time, "clock_gettime", lambda clock: gettime(clock) + self.skipped),
+        ):
+            yield
 
 
 class Weather(ProcFS):
@@ -126,12 +132,11 @@ def main() -> None:
     """Go through them, and print the table."""
     polls = int(sys.argv[1]) if len(sys.argv) > 1 else POLLS
     clock, writer = Clock(), Writer.anonymous()
-    clock.patch()
     config = replace(DEFAULTS, mode=Mode.DRY_RUN, grace=GRACE)
     sys.stdout.write(
         "| polls | hours | RSS, KiB | objects of the collector's | blocks |\n|---|---|---|---|---|\n"
     )
-    with asleep(1) as hog:
+    with asleep(1) as hog, clock.ahead():
         weather = Weather(hog)
         turns = Turns(clock, weather, polls)
         guard = Guard(config, lambda: config, weather, writer, Silent(), turns, None, NOTHING_OPENED)

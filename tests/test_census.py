@@ -1057,7 +1057,7 @@ def test_who_runs_another_program_is_judged_anew_at_the_limit(crowd: Path, clock
 def test_what_was_lost_is_found_by_a_listing(crowd: Path, clock: list[float]) -> None:
     procfs = Counted(crowd)
     heard = Heard(procfs, clock)
-    procfs.last, procfs.listings = Pid(501), 0
+    procfs.last, procfs.listings = Pid(9_999), 0
     place(crowd, 501)
     heard.events.lose()
     assert Pid(501) in heard.census.take_likely(())
@@ -1069,7 +1069,7 @@ def test_what_was_lost_is_found_by_a_listing(crowd: Path, clock: list[float]) ->
 def test_a_storm_of_events_is_found_by_a_listing(crowd: Path, clock: list[float]) -> None:
     procfs = Counted(crowd)
     heard = Heard(procfs, clock)
-    procfs.last, procfs.listings = Pid(501), 0
+    procfs.last, procfs.listings = Pid(9_999), 0
     place(crowd, 99)
     heard.events.tell(99, *range(10_000, 10_000 + module.MOST_HEARD))
     assert Pid(99) in heard.census.take_likely(())
