@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from shutil import which
 
 import psutil
 
+from oomguard import ranking
 from oomguard.census import Census
 from oomguard.config import DEFAULTS
 from oomguard.episode import Sent
@@ -35,12 +36,13 @@ from oomguard.plan import LEAST_GAIN, Kill
 from oomguard.pressure import Assessment, Limit, Sample
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
+from oomguard.ranking import Exempt
 from oomguard.sampler import Sampler
 from oomguard.scout import WATCH_EVERY, Scout
 from oomguard.units import Bytes, Percent, Pid, Seconds
 
 CROWDS = (100, 1_000, 10_000)
-ROUNDS = 9
+ROUNDS, LOOKS = 9, 3
 MILLISECOND = 1e-3
 NEWS = Seconds(SHORT + 2.0)
 """How long it is remarkable that somebody has started."""
@@ -65,6 +67,10 @@ class Children(ProcFS):
     def pids(self) -> list[Pid]:
         """Lists all, as that is part of the cost."""
         return [pid for pid in super().pids() if pid in self._ours]
+
+    def living(self, pids: Iterable[int]) -> list[Pid]:
+        """Asks for all, as that is part of the cost."""
+        return [pid for pid in super().living(pids) if pid in self._ours]
 
 
 class Stopwatch:
@@ -108,6 +114,7 @@ class Scene:
     def __init__(self, pids: frozenset[Pid]) -> None:
         procfs = Children(pids)
         limits = replace(DEFAULTS.limits, available=ALWAYS, swap_free=ALWAYS)
+        self._procfs = procfs
         self._stopwatch = Stopwatch()
         self._sampler = Sampler(procfs)
         self._gauge = Gauge(limits, procfs.overcommit(), procfs.machine().page_size)
@@ -144,6 +151,14 @@ class Scene:
             sys.exit("nobody here is worth a signal: most of the memory in use is not that of processes")
         return self._stopwatch.took[0]
 
+    def look(self) -> float:
+        """Seconds of CPU that it takes to read everybody from nothing, and to rank them."""
+        began = time.process_time()
+        machine, everybody = self._procfs.machine(), Census(self._procfs, (), None).take()
+        nobody = Exempt(own=frozenset(), passed_over=frozenset())
+        ranking.rank(everybody, ranking.score(DEFAULTS.policy, (), everybody, machine), machine, nobody)
+        return time.process_time() - began
+
     def _read(self) -> tuple[Sample, Assessment]:
         sample = self._sampler.take(self._gauge.is_near)
         return sample, self._gauge.read(sample, self._hunt.kill_takes)
@@ -173,6 +188,7 @@ def measure(size: int) -> dict[str, float]:
             "from the crossed limit to the signal": min(_rounds(scene, ROUNDS)),
             "the same, where all have just started": swarming,
             "armed, of a second": share,
+            "everybody read from nothing, and ranked": min(scene.look() for _ in range(LOOKS)),
         }
         if which(EARLYOOM[0]):
             steps["a scan of earlyoom's"] = earlyoom()

@@ -36,7 +36,7 @@ SLICE = 64
 """Processes looked at in one poll of the calm phase; newcomers, in one while armed."""
 ROUND = Seconds(15.0)
 """How often everybody is looked at in calm, at the most."""
-CALM_SHARE = 0.0005
+CALM_SHARE = 0.0002
 """Of a CPU, for looking at everybody in calm."""
 SETTLING = 0.01
 """Seconds between two looks for slow names, where they are waited for."""
@@ -265,7 +265,10 @@ class Census:
         return list({judged.process.key.pid: judged for judged in worst})
 
     def _visit(self, pid: Pid) -> None:
-        """Judge in full whoever was judged in haste, or has changed since."""
+        """Judge in full whoever was judged in haste, or has changed since; in no hurry for who cannot die."""
+        known = self._registry.dossiers.get(pid)
+        if known is not None and known.judged.process.kernel_thread:
+            return
         dossier = self._look(pid, _uptime())
         if dossier is not None:
             self._registry.judge_fully(dossier)

@@ -254,6 +254,34 @@ def test_calm_judges_once(root: Path, clock: list[float], monkeypatch: pytest.Mo
     census.refresh()
 
 
+class Fingerprinted(WatchedProcFS):
+    """Remembers who was asked for whether he has changed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.looked: list[Pid] = []
+
+    def fingerprint(self, pid: Pid) -> int:
+        self.looked.append(pid)
+        return super().fingerprint(pid)
+
+
+def test_calm_does_not_look_again_at_who_cannot_die(tmp_path: Path, clock: list[float]) -> None:
+    place(host(tmp_path), 10)
+    shutil.copytree(RECORDED / "2", tmp_path / "proc/2", symlinks=True)
+    procfs = Fingerprinted(tmp_path)
+    census = census_of(procfs)
+    for _ in range(2):
+        clock[0] += 1e6
+        census.refresh()
+    assert sorted(procfs.looked) == [2, 10, 10]
+    # At the limit it is looked at as everybody is: its pid may be somebody else's.
+    procfs.looked.clear()
+    clock[0] += 1e6
+    census.take_likely(())
+    assert sorted(procfs.looked) == [2, 10]
+
+
 def test_expressions_wait_for_calm(root: Path) -> None:
     census = census_of(ProcFS(root), rule(exe="re:.*java"), rule(Effect.PREFER, exe="re:.*python.*"))
     hasty = of(census, 11).verdict
@@ -1124,7 +1152,7 @@ def test_nobody_is_listened_to_before_it_is_armed_nor_in_calm(crowd: Path, clock
     place(crowd, 99)
     census.relax()
     assert not events.listening
-    procfs.last = Pid(501)
+    procfs.last = Pid(9_999)
     assert Pid(99) in census.take_likely(())
     census.follow()
     census.close()
