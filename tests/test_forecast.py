@@ -33,6 +33,7 @@ def slope(points: Points) -> float:
         pytest.param([(0, 0), (0.2, 8), (0.4, 9)], 5, id="slower: the pace now"),
         pytest.param([(0, 100), (5, 0), (5.2, 2), (5.4, 4), (5.6, 6)], 10, id="what came before is over"),
         pytest.param([(0, 9), (0.1, 7), (0.2, 5)], -20, id="falling"),
+        pytest.param([(0, 0), (0.4, 2), (0.4, 4)], 10, id="two at one time"),
     ],
 )
 def test_rate(points: Points, rate: float) -> None:

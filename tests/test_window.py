@@ -35,6 +35,18 @@ def test_spent(points: Points, rise: float) -> None:
     assert spent(points) == pytest.approx(rise)
 
 
+@pytest.mark.parametrize(
+    ("at", "found"),
+    [(0.0, 1.0), (1.0, 1.0), (1.1, 2.0), (2.0, 2.0), (2.5, 3.0), (4.0, 3.0), (9.0, 3.0)],
+)
+def test_since(at: float, found: float) -> None:
+    """The last one is what it is compared with."""
+    window: Window[float] = Window(LENGTH)
+    for when in (1.0, 2.0, 3.0, 4.0):
+        window.add(Seconds(when), -when)
+    assert window.since(Seconds(at)) == (found, -found)
+
+
 def test_restart_forgets_all_but_the_latest() -> None:
     found: Window[float] = Window(LENGTH, APART)
     for at, total in ((0, 0), (1, 1), (2, 2)):
