@@ -55,6 +55,7 @@ ACTING_PAUSE = Seconds(0.02)
 COLLECT_EVERY = Seconds(600.0)
 """Errors can leave cycles behind, and the collector runs only when asked (`resident.pause_collector`)."""
 NO_V2 = "control groups of version 2 alone: no [[cgroup]] of the configuration can be watched without"
+CUT_SHORT = "somebody cut the record short: what it held is lost, but for the counters"
 LAST_WORDS = Seconds(2.0)
 """What the telling process has to tell that the guard stops."""
 
@@ -200,6 +201,8 @@ class Guard:
         return sample, self._warden.of(path, host)
 
     def _poll(self) -> None:
+        if self._writer.mend():
+            self._events.append(Degraded(text=CUT_SHORT))
         sample, host = self._read()
         hunt, acting = self._hunt, self._hunt.in_flight
         self._read_groups(sample, host, hunt.group)

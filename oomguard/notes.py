@@ -16,6 +16,7 @@ from typing import Any
 
 from oomguard.remedy import Action
 from oomguard.restraint import Note
+from oomguard.trust import check_file, check_folder
 
 LARGEST = 1 << 20
 
@@ -24,10 +25,16 @@ class Notes:
     """The file at `path`, open and ours."""
 
     def __init__(self, path: str) -> None:
-        """Opens it, and waits for whoever has it. Raises `OSError`."""
+        """Opens it, and waits for whoever has it. Raises `OSError`, as where others could write it."""
+        check_folder(os.path.dirname(path))
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            check_file(self._fd)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError:
+            os.close(self._fd)
+            raise
 
     def close(self) -> None:
         """Let the next one have it."""
@@ -37,7 +44,7 @@ class Notes:
         """What is noted; what is no note is left out: it was never acted on."""
         notes = []
         for line in os.pread(self._fd, LARGEST, 0).splitlines():
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 notes.append(_note(json.loads(line)))
         return tuple(notes)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -57,8 +58,8 @@ class Writer:
         self._map = recordfile.mapped(record)
         os.close(record)
         self._bytes = memoryview(self._map)
-        cells = self._bytes[TABLE].cast("Q")
-        self._heads, self._cells = cells[:HEADS], cells[HEADS:]
+        self._table = self._bytes[TABLE].cast("Q")
+        self._kept = array("Q", self._table)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -78,22 +79,34 @@ class Writer:
     @property
     def told(self) -> int:
         """The sequence number of the newest event; 0 where there is none."""
-        return self._heads[EVENTS.head]
+        return self._kept[EVENTS.head]
 
     def close(self) -> None:
         """Let go of the record; what was published stays readable at its path."""
-        del self._heads, self._cells, self._bytes
+        del self._table, self._bytes
         self._map.close()
         os.close(self.fd)
         if self._lock is not None:
             os.close(self._lock)
+
+    def mend(self) -> bool:
+        """Whether the record had been cut short: it is whole again, with its counters, without the rest.
+
+        For the start of each poll, as writing beyond a file's end is the end of the writer (SIGBUS). Where
+        all is well it is one system call, which waits for nobody. Raises `OSError` where there is no space.
+        """
+        if self._map.size() == SIZE:
+            return False
+        recordfile.refill(self.fd)
+        self._table[:] = self._kept
+        return True
 
     def count(self, counter: Counter, n: int = 1) -> None:
         """Add `n`, which is not negative, to a counter that no event stands for.
 
         Those of events are counted by `tell`.
         """
-        self._cells[CELLS[counter]] += n
+        self._put(HEADS + CELLS[counter], n)
 
     def state(self, state: State) -> None:
         """Publish the present state."""
@@ -107,14 +120,19 @@ class Writer:
         """Publish an event, with the time of day, and count what it stands for (`counters.additions`)."""
         self._append(EVENTS, _WALL.pack(time.time()) + codec.encode(event, EVENTS.room - _WALL.size))
         for cell, n in additions(event):
-            self._cells[cell] += n
+            self._put(HEADS + cell, n)
 
     def _append(self, ring: Ring, content: bytes) -> None:
-        sequence = self._heads[ring.head] + 1
+        sequence = self._kept[ring.head] + 1
         at = ring.at(sequence)
         SLOT.pack_into(self._map, at, sequence, len(content), checksum(sequence, content))
         self._bytes[at + SLOT.size : at + SLOT.size + len(content)] = content
-        self._heads[ring.head] = sequence
+        self._put(ring.head, 1)
+
+    def _put(self, cell: int, n: int) -> None:
+        """Add `n` to a cell of the table, and to what is kept of it."""
+        self._kept[cell] += n
+        self._table[cell] = self._kept[cell]
 
 
 @dataclass(frozen=True, slots=True)

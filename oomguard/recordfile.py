@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from oomguard.errors import RecordError
 from oomguard.layout import BOOT_ID, MAGIC, SIZE, TABLE, header
+from oomguard.trust import check_file, check_folder
 
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Neither a symbolic link nor a FIFO in the record's place leads anywhere."""
@@ -43,7 +43,9 @@ def claim(path: str) -> Claim:
     with _explained(path, "cannot keep the record here"):
         with suppress(FileExistsError):
             os.mkdir(os.path.dirname(path), mode=0o755)
-        lock = _lock(f"{path}.lock")
+        check_folder(os.path.dirname(path))
+        with _explained(f"{path}.lock", "cannot keep the record's lock here"):
+            lock = _lock(f"{path}.lock")
         try:
             head = header(boot_id())
             return Claim(_old(path, head) or _new(path, head), lock)
@@ -82,6 +84,15 @@ def find(path: str) -> int:
         return os.open(path, os.O_RDONLY | _CAREFULLY)
 
 
+def refill(descriptor: int) -> None:
+    """Make a record that was cut short whole again: it has its header, and nothing else. Raises `OSError`."""
+    record = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        _fill(record, header(boot_id()))
+    finally:
+        os.close(record)
+
+
 @contextmanager
 def _explained(path: str, problem: str) -> Iterator[None]:
     try:
@@ -94,7 +105,7 @@ def _lock(path: str) -> int:
     # The record itself is open to all, and whoever can open a file can lock it: hence a file of its own.
     lock = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFULLY, 0o600)
     try:
-        _trust(path, lock)
+        check_file(lock)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Never cut short first: on a full file system somebody else would take the page.
         os.pwrite(lock, b"%-19d\n" % os.getpid(), 0)
@@ -108,21 +119,13 @@ def _lock(path: str) -> int:
     return lock
 
 
-def _trust(path: str, descriptor: int) -> None:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise RecordError(f"{path}: not a regular file; remove it or set [record] path")
-    if status.st_uid != os.geteuid():
-        raise RecordError(f"{path}: belongs to uid {status.st_uid}; remove it or set [record] path")
-
-
 def _old(path: str, head: bytes) -> int | None:
     try:
         record = os.open(path, os.O_RDWR | _CAREFULLY)
     except FileNotFoundError:
         return None
     try:
-        _trust(path, record)
+        check_file(record)
         if _continues(path, record, head):
             os.fchmod(record, _MODE)
             return record

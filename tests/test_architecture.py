@@ -39,7 +39,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "sampler", "procevents", "delays", "groupmarks", "groupmemory",
         }
     ),
-    "record": frozenset({"recordfile", "record", "child", "teller", "companion", "reliever"}),
+    "record": frozenset({"trust", "recordfile", "record", "child", "teller", "companion", "reliever"}),
     "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge"}),
     "config": frozenset({"table", "documents", "hook", "enclosures", "config"}),
     "loop": frozenset(

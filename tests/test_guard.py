@@ -38,7 +38,7 @@ from oomguard.event import (
     Relieving,
 )
 from oomguard.gauge import LONGEST_PAUSE
-from oomguard.guard import ACTING_PAUSE, Guard
+from oomguard.guard import ACTING_PAUSE, CUT_SHORT, Guard
 from oomguard.handover import NOTHING_OPENED, Opened
 from oomguard.meminfo import Holdings, Memory
 from oomguard.plan import HoldReason
@@ -269,6 +269,20 @@ def test_what_the_cpus_keep_for_themselves_is_free(
     limits = replace(QUIET.limits, available=Limit(term=Percent(70), kill=Percent(0)))
     run(writer, host, poll, config=replace(QUIET, limits=limits, rules=(EVERYBODY,)))
     assert ("Holding" in kinds(writer)) is crossed
+
+
+def test_a_record_cut_short_is_mended_and_told(host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    writer = Writer.open(path)
+
+    def cut_short() -> frozenset[int]:
+        os.truncate(path, 0)
+        return poll()
+
+    run(writer, host, poll, cut_short, poll)
+    assert Degraded(text=CUT_SHORT) in events(writer)
+    assert state(writer).polls == 4
+    writer.close()
 
 
 @pytest.mark.usefixtures("somebody")

@@ -67,3 +67,14 @@ def test_only_root_reads_them_and_no_link_leads_elsewhere(path: Path) -> None:
     link.symlink_to(path)
     with pytest.raises(OSError, match="symbolic"):
         Notes(str(link))
+
+
+def test_what_somebody_else_could_have_written_is_not_read(path: Path) -> None:
+    path.write_bytes(b"")
+    os.link(path, path.with_name("elsewhere"))
+    with pytest.raises(PermissionError, match="hard link"):
+        Notes(str(path))
+    path.unlink()
+    os.chown(path.parent, 65534, 65534)
+    with pytest.raises(PermissionError, match="belongs to uid 65534"):
+        Notes(str(path))

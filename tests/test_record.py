@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -305,6 +308,66 @@ def test_what_stands_in_the_way_is_named(path: Path, name: str, obstacle: object
         Writer.open(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _a_second_name(path: Path) -> None:
+    path.write_bytes(b"")
+    os.link(path, path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("name", ["record", "record.lock"])
+def test_a_hard_link_is_written_by_nobody(path: Path, name: str) -> None:
+    path.parent.mkdir()
+    _a_second_name(path.with_name(name))
+    with pytest.raises(RecordError, match=f"/{name}: .*hard link"):
+        Writer.open(path)
+    assert (path.parent / "elsewhere").read_bytes() == b""
+
+
+def test_a_folder_of_somebody_elses_is_no_place_for_a_record(path: Path) -> None:
+    path.parent.mkdir()
+    os.chown(path.parent, 65534, 65534)
+    with pytest.raises(RecordError, match="belongs to uid 65534, who could put another file there"):
+        Writer.open(path)
+    assert list(path.parent.iterdir()) == []
+
+
+CUT_SHORT = """
+import os, sys
+from oomguard.record import Writer
+from oomguard.event import Degraded
+from tests.specimens import SAMPLE, STATE
+writer = Writer.open(sys.argv[1])
+writer.tell(Degraded(text="before"))
+print(writer.mend())
+os.truncate(sys.argv[1], int(sys.argv[2]))
+if sys.argv[3] == "mend":
+    print(writer.mend())
+writer.sample(SAMPLE)
+writer.state(STATE)
+writer.tell(Degraded(text="after"))
+print(writer.mend())
+"""
+
+
+def _cut_short(path: Path, size: int, how: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-c", CUT_SHORT, str(path), str(size), how)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("size", [0, 100, SIZE - 1])
+def test_a_record_cut_short_under_the_writers_feet_is_made_whole(path: Path, size: int) -> None:
+    writer = _cut_short(path, size, "mend")
+    assert (writer.returncode, writer.stdout.split(), writer.stderr) == (0, ["False", "True", "False"], "")
+    with Reader.open(path) as reader:
+        assert reader.state() == STATE
+        # Whoever has read as far as the first goes on with the second.
+        assert [told.event for told in reader.events(1)[1]] == [Degraded(text="after")]
+        assert reader.told == 2
+
+
+def test_and_not_mended_it_is_the_end_of_the_writer(path: Path) -> None:
+    assert _cut_short(path, 0, "as it is").returncode == -signal.SIGBUS
 
 
 def test_a_file_that_is_no_record_is_left_alone(path: Path) -> None:
