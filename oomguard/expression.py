@@ -80,8 +80,9 @@ def _node(code: Any, argument: Any) -> _Cost:  # noqa: PLR0911  # one line for e
             inner = _sequence(argument[3])
             return _Cost(inner.ways, inner.work + _GROUP)
         case sre.BRANCH:
-            alternatives = argument[1]
-            return _Cost(_ways(alternatives), sum(_TRY + _sequence(each).work for each in alternatives))
+            costs = [_sequence(each) for each in argument[1]]
+            ways = _ways([(each, cost.ways) for each, cost in zip(argument[1], costs, strict=True)])
+            return _Cost(ways, sum(_TRY + cost.work for cost in costs))
         case sre.MAX_REPEAT | sre.MIN_REPEAT:
             return _repeat(*argument)
         case sre.POSSESSIVE_REPEAT:
@@ -108,12 +109,15 @@ def _repeat(least: int, most: int, body: Iterable[tuple[Any, Any]]) -> _Cost:
     return _Cost(ways, work + ways * _TRY)
 
 
-def _ways(alternatives: list[Any]) -> int:
-    """As many as can match at one place: of those that begin with different characters, one group."""
-    if len(alternatives) == 1 or not all(each and each[0][0] is sre.LITERAL for each in alternatives):
-        return sum(_sequence(each).ways for each in alternatives)
-    groups: dict[str, list[Any]] = {}
-    for each in alternatives:
+def _ways(alternatives: list[tuple[Any, int]]) -> int:
+    """As many as can match at one place: of those that begin with different characters, one group.
+
+    Each comes with its own ways, which are those of what follows its first character too.
+    """
+    if len(alternatives) == 1 or not all(nodes and nodes[0][0] is sre.LITERAL for nodes, _ in alternatives):
+        return sum(ways for _, ways in alternatives)
+    groups: dict[str, list[tuple[Any, int]]] = {}
+    for nodes, ways in alternatives:
         # Folded, as the expression may ignore case.
-        groups.setdefault(chr(each[0][1]).casefold()[0], []).append(each[1:])
+        groups.setdefault(chr(nodes[0][1]).casefold()[0], []).append((nodes[1:], ways))
     return max(map(_ways, groups.values()))

@@ -68,10 +68,12 @@ def in_memory(mounts: tuple[Mount, ...]) -> Iterator[Mount]:
 
 def _onwards(path: bytes, root: Mount, below: Mapping[tuple[int, bytes], Mount]) -> Iterator[Mount]:
     """The mounts that whoever follows `path` from `root` comes to, in order."""
-    here = root
+    # Ids are given away anew, and the text is not of one instant: it may lead in circles.
+    here, passed = root, {root.id}
     for place in (b"/", *(path[: step.end()] for step in _STEP.finditer(path))):
-        while there := below.get((here.id, place)):
+        while (there := below.get((here.id, place))) and there.id not in passed:
             here = there
+            passed.add(here.id)
             yield here
 
 

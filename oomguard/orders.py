@@ -153,7 +153,10 @@ def decode_report(line: bytes) -> Report:
 
 
 def _plain(line: bytes) -> Any:
-    return json.loads(line)
+    try:
+        return json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def _pids(values: list[Any]) -> tuple[Pid, ...]:

@@ -14,6 +14,10 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LARGEST = (1 << 63) - 1
+"""Of integers in TOML. Python reads larger ones, and cannot always write them."""
+_DEEPEST = 8
+"""Tables within tables; no known key is as deep."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -31,7 +35,7 @@ class Table:
 
     def merge(self, values: dict[str, object], file: str) -> None:
         """Put `values` of `file` over those that are there."""
-        for key, value in _flattened(values, ""):
+        for key, value in _flattened(values, "", _DEEPEST):
             self._values[key] = value, file
 
     def take(self, key: str, parse: Callable[[str], T], default: T) -> T:
@@ -56,7 +60,10 @@ class Table:
             return None
         value, _ = self._values[key]
         if isinstance(value, int) and not isinstance(value, bool):
-            return value
+            if abs(value) <= _LARGEST:
+                return value
+            self.refuse("is too large", key)
+            return None
         self.refuse(f"must be an integer, not {_kind(value)}", key)
         return None
 
@@ -149,11 +156,11 @@ def nearest(text: str, known: list[str]) -> str:
     return f"did you mean {quoted(close[0])}?" if close else f"known are {', '.join(known)}"
 
 
-def _flattened(values: dict[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+def _flattened(values: dict[str, object], prefix: str, depth: int) -> Iterator[tuple[str, object]]:
     for name, value in values.items():
         key = prefix + (name if _BARE.fullmatch(name) else quoted(name))
-        if isinstance(value, dict) and value:
-            yield from _flattened(value, f"{key}.")
+        if isinstance(value, dict) and value and depth:
+            yield from _flattened(value, f"{key}.", depth - 1)
         else:
             yield key, value
 
@@ -163,7 +170,7 @@ def _kind(value: object) -> str:
         case bool():
             return "true or false"
         case int() | float():
-            return f"the number {value}"
+            return "a number" if isinstance(value, int) and abs(value) > _LARGEST else f"the number {value}"
         case str():
             return "text"
         case list():

@@ -105,11 +105,15 @@ def _content(file: str) -> dict[str, object]:
     if len(raw) > _LARGEST:
         raise ConfigError(file, "", f"is larger than {_LARGEST} bytes: that is no web configuration")
     try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(raw)):
+            # A few lines of them are a tree without end, or of any size.
+            raise ConfigError(file, "", "has an alias (*name), which is not supported: write it out")
         content = yaml.safe_load(raw)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f" at line {error.problem_mark.line + 1}"
         raise ConfigError(file, "", f"is not valid YAML{line}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    # AttributeError and LookupError: how PyYAML takes a tag that does not fit, such as !!bool maybe.
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
         raise ConfigError(file, "", "is not valid YAML") from error
     return _mapping(file, "", content)
 
