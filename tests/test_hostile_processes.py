@@ -1,93 +1,30 @@
-"""Real processes that are hard to read or hard to end, through the guard's own look, plan and signal.
-
-Whatever a plan says, nobody but the tests' own processes is ever signalled: the actor is on a leash.
-"""
+"""Real processes that are hard to read or hard to end, through the guard's own look, plan and signal."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from shutil import which
 
 import pytest
 
-from oomguard.badness import Policy
-from oomguard.census import Census
-from oomguard.config import DEFAULTS
-from oomguard.episode import Sent
-from oomguard.hunt import Hunt
-from oomguard.kill import Delivery, Killer, Releaser
-from oomguard.plan import Kill
+from oomguard.kill import Delivery
 from oomguard.pressure import Level
-from oomguard.procfs import ProcFS
-from oomguard.rules import Effect, Field, Rule, Scope, pattern
-from oomguard.scout import Scout
-from tests import builders
 from tests.system.patience import eventually
+from tests.system.subject import oomguard
+from tests.victims import SIZE, Scene, build, said
 
 ATTEMPTS, LOOPS = 200, 2
-SIZE = 20
-"""MiB of each victim: enough to be worth a signal on the host of `builders`, which has 1000."""
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: reads and ends processes as root"),
-    pytest.mark.skipif(which("gcc") is None, reason="NOT TESTED: gcc is missing"),
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="NOT TESTED: gcc is missing"),
 ]
-
-
-class Leashed(Killer):
-    """Kills, but nobody who is not on its list."""
-
-    def __init__(self, census: Census, procfs: ProcFS) -> None:
-        super().__init__(procfs.kill_cgroup, census.confirms, Releaser())
-        self.ours: set[int] = set()
-        self.deliveries: list[Delivery] = []
-
-    def signal(self, kill: Kill, sent: Sent) -> Delivery:
-        pids = {member.process.key.pid for member in kill.members}
-        is_ours = pids <= self.ours and kill.whole_cgroup is None
-        self.deliveries.append(super().signal(kill, sent) if is_ours else Delivery.REFUSED)
-        return self.deliveries[-1]
-
-
-class Scene:
-    """The guard's own parts on this host; whoever runs `program` is preferred."""
-
-    def __init__(self, program: Path, scope: Scope = Scope.PROCESS) -> None:
-        ours = Rule(name="ours", patterns=(pattern(Field.EXE, str(program)),), effect=Effect.PREFER)
-        procfs = ProcFS()
-        self._census = Census(procfs, (ours,), None)
-        self.actor = Leashed(self._census, procfs)
-        self._scout = Scout(
-            policy=Policy.KERNEL, scope=scope, census=self._census, machine=procfs.machine(), own=frozenset
-        )
-
-    def attempt(self, level: Level) -> bool:
-        """Go from a crossed limit to the signal; gives whether it was sent."""
-        self.actor.stand_down()
-        self.actor.deliveries.clear()
-        at = builders.sample(time.monotonic(), builders.memory(50))
-        low = builders.assessment(level=level, available=50)
-        hunt = Hunt(
-            scout=self._scout,
-            actor=self.actor,
-            grace=DEFAULTS.grace,
-            storm=DEFAULTS.storm,
-            machine=builders.MACHINE,
-            holdings=builders.holdings,
-        )
-        hunt.watch(at)
-        hunt.act(at, low, lambda: (at, low))
-        return self.actor.deliveries == [Delivery.DELIVERED]
-
-    def close(self) -> None:
-        self.actor.stand_down()
-        self._census.close()
 
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -97,9 +34,8 @@ Start = Callable[..., subprocess.Popen[str]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the program of the victims, and another name of it for everybody else."""
     folder = tmp_path_factory.mktemp("programs")
-    source = Path(__file__).with_name("victims.c")
     for name in ("victims", "others"):
-        subprocess.run(("gcc", "-O1", "-pthread", "-static", "-o", folder / name, source), check=True)
+        build(folder / name)
     for parent in (folder, folder.parent):
         parent.chmod(0o755)
     return folder
@@ -124,12 +60,6 @@ def scene(folder: Path) -> Iterator[Scene]:
     scene = Scene(folder / "victims")
     yield scene
     scene.close()
-
-
-def said(process: subprocess.Popen[str]) -> int:
-    """The pid that it says."""
-    assert process.stdout is not None
-    return int(process.stdout.readline())
 
 
 def state_of(pid: int) -> str:
@@ -235,6 +165,41 @@ def test_what_the_freezer_holds_gives_its_memory_back(scene: Scene, start: Start
 def _resident(pid: int) -> float:
     """MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+NAMES = (b") Z 1 0 0", b'"\n# HELP x\x1b[2J\xff', b"\\\r\tUid:\t0\t", "\u202e\u2028".encode())
+"""Programs', and so comms."""
+EVIL = b"\n\x1b[2J\xff evil " * 400
+
+
+def test_names_forge_nothing_in_what_people_read(folder: Path, tmp_path: Path) -> None:
+    """As processes really have them, seen by commands that people run; a rule reads 4 KiB and more of it."""
+    config = tmp_path / "oomguard.toml"
+    config.write_text('[[rule]]\nname = "evil"\ncmdline = "*evil*"\neffect = "prefer"\n')
+    with ExitStack() as processes:
+        pids = set()
+        for name in NAMES:
+            program = os.fsencode(tmp_path) + b"/" + name
+            shutil.copy(os.fsencode(folder / "others"), program)
+            one = subprocess.Popen(
+                (EVIL, b"plain", b"20"), executable=program, stdout=subprocess.PIPE, text=True
+            )
+            processes.enter_context(one)
+            processes.callback(one.kill)
+            pids.add(said(one))
+        document, table = (
+            oomguard("rank", "--policy", "kernel", *more, "--config", config) for more in (["--json"], [])
+        )
+        explained = [oomguard("rank", "--explain", str(pid), "--config", config) for pid in pids]
+    found = {one["pid"]: one for one in json.loads(document.stdout)["candidates"]}
+    assert pids <= found.keys()
+    for pid in pids:
+        assert found[pid]["rules"] == ["evil"]
+        assert found[pid]["comm"].isprintable()
+    for shown in (document, table, *explained):
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert all(line.isprintable() for line in shown.stdout.split("\n"))
+        assert not any(line.startswith("# HELP") for line in shown.stdout.split("\n"))
 
 
 def test_the_leash_holds(scene: Scene, start: Start) -> None:

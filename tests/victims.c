@@ -1,4 +1,4 @@
-/* Processes that are hard to read, or hard to end. Each ends with whoever started it, after two minutes at the latest.
+/* Processes that are hard to read, or hard to end. Each ends with whoever started it, after five minutes at the latest.
  *
  * usage: victims MODE MIB          it takes MIB, and says the pid of who holds them
  *   plain      sleeps
@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LIFE = 120 };
+enum { LIFE = 300 };
 
 static void take(size_t mib)
 {
