@@ -18,7 +18,9 @@ comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))
 
-.PHONY: audit test lint types unit vm coverage dashboards docs wheel clean
+FUZZED := names passwords codec rules entry
+
+.PHONY: audit test lint types unit vm fuzz coverage dashboards docs wheel clean
 
 audit: $(VENV)/installed
 	$(BIN)/oomguard run --dry-run --metrics $(METRICS)
@@ -38,6 +40,10 @@ unit: $(VENV)/ready
 
 vm: $(VENV)/ready
 	$(BIN)/pytest -m vm
+
+# Whatever reads what others write, on fifty times as many inputs as in the tests.
+fuzz: $(VENV)/ready
+	$(BIN)/pytest --hypothesis-profile=fuzz tests/test_hostile_*.py $(FUZZED:%=tests/test_%.py)
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage erase

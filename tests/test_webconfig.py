@@ -70,6 +70,8 @@ FILES = "tls_server_config: {cert_file: c, key_file: k, "
         ("\x01", "is not valid YAML"),
         ("!!python/object:os.system {}", "is not valid YAML at line 1"),
         ("[" * 3000, "is not valid YAML"),
+        ("tls_server_config: &a {b: *a}", "has an alias"),
+        ("basic_auth_users: {u: &a x, v: *a}", "has an alias"),
         ("- a", "must be a mapping"),
         ("1: 2", "must be a mapping"),
         ("a: 1", "a: is not a known key; known are tls_server_config, basic_auth_users"),
