@@ -17,11 +17,14 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from oomguard.errors import OomguardError
+from oomguard.names import decode, printable
 from oomguard.pages import Exposition
 from oomguard.units import Seconds
 
 TIME = Seconds(20)
 """For all of a push, from the look-up of the name to the answer."""
+MOST_SAID = 512
+"""Bytes that are read of why a push was refused."""
 
 
 def push(exposition: Exposition, url: str, instance: str, login: str | None) -> None:
@@ -37,12 +40,12 @@ def push(exposition: Exposition, url: str, instance: str, login: str | None) -> 
         group(url, instance), data=exposition.body, method="PUT", headers=headers
     )
     try:
-        with _at_most(TIME), urlopen(request) as answer:  # noqa: S310  # as above
-            answer.read(1)
-    except HTTPError as error:
-        raise OomguardError(f"{_shown(url)}: refused with {error.code} {error.reason}") from error
+        with _at_most(TIME):
+            refused = _send(request)
     except (OSError, HTTPException) as error:
         raise OomguardError(f"{_shown(url)}: cannot be reached: {error}") from error
+    if refused is not None:
+        raise OomguardError(f"{_shown(url)}: refused with {refused}")
 
 
 def group(url: str, instance: str) -> str:
@@ -62,6 +65,18 @@ def read_login(file: str) -> str:
     if ":" not in login or "\n" in login:
         raise OomguardError(f"{file}: must hold one line, user:password")
     return login
+
+
+def _send(request: Request) -> str | None:
+    """None where it was taken, or else what the gateway has against it; raises OSError, HTTPException."""
+    try:
+        with urlopen(request) as answer:  # noqa: S310  # the scheme was checked
+            answer.read(1)
+    except HTTPError as error:
+        with error:
+            said = decode(error.read(MOST_SAID)).strip()
+        return f"{error.code} {printable(error.reason)}" + (f": {printable(said)}" if said else "")
+    return None
 
 
 def _check(url: str) -> None:

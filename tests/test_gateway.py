@@ -26,6 +26,7 @@ class Notes(BaseHTTPRequestHandler):
     """Notes each request, and answers with the status in its path."""
 
     noted: list[tuple[str, str, bytes, str | None]]
+    answer = b""
 
     def do_PUT(self) -> None:  # the name is the base class's
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -35,6 +36,7 @@ class Notes(BaseHTTPRequestHandler):
         if status == 307:
             self.send_header("Location", "/elsewhere")
         self.end_headers()
+        self.wfile.write(self.answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # as above
         pass
@@ -82,6 +84,24 @@ def test_a_refusal_is_told(status: int) -> None:
     with noting() as (port, kind), pytest.raises(OomguardError, match=f"refused with {status} "):
         gateway.push(EXPOSITION, f"http://127.0.0.1:{port}/{status}", "box", None)
     assert len(kind.noted) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"", "refused with 400 Bad Request"),
+        (b"no such metric\n", "refused with 400 Bad Request: no such metric"),
+        (b"two\nlines \x1b[31m \xff", r"refused with 400 Bad Request: two\nlines \x1b[31m \xff"),
+        (b"y" * 100_000, f"refused with 400 Bad Request: {'y' * gateway.MOST_SAID}"),
+    ],
+    ids=("nothing", "a line", "what is no line", "too much"),
+)
+def test_why_it_is_refused_is_told(answer: bytes, told: str) -> None:
+    with noting() as (port, kind):
+        kind.answer = answer
+        with pytest.raises(OomguardError) as caught:
+            gateway.push(EXPOSITION, f"http://127.0.0.1:{port}/400", "box", None)
+    assert str(caught.value) == f"http://127.0.0.1:{port}/400: {told}"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,16 +20,26 @@ rule_files: [{rules}]
 scrape_configs:
   - job_name: oomguard
     static_configs: [{{targets: [{targets}], labels: {{cluster: lab}}}}]
+  - job_name: pushgateway
+    honor_labels: true
+    static_configs: [{{targets: [{gateways}]}}]
 """
 
 
 class Prometheus:
-    """Looks at its targets every second; has its files in `folder`."""
+    """Looks at its targets, and at Pushgateways, every second; has its files in `folder`."""
 
-    def __init__(self, folder: Path, targets: tuple[str, ...], rules: tuple[Path, ...]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        targets: tuple[str, ...],
+        rules: tuple[Path, ...],
+        gateways: tuple[str, ...] = (),
+    ) -> None:
         config = folder / "prometheus.yml"
-        listed = (", ".join(f'"{each}"' for each in several) for several in (rules, targets))
-        config.write_text(CONFIG.format(rules=next(listed), targets=next(listed)))
+        config.write_text(
+            CONFIG.format(rules=_listed(rules), targets=_listed(targets), gateways=_listed(gateways))
+        )
         self._address = f"127.0.0.1:{free_port()}"
         options = (
             f"--config.file={config}",
@@ -79,3 +90,7 @@ class Prometheus:
             raise AssertionError(f"{asked}: {error.read().decode()}") from error
         except urllib.error.URLError as error:
             raise ConnectionRefusedError(str(error)) from error
+
+
+def _listed(several: Iterable[str | Path]) -> str:
+    return ", ".join(f'"{each}"' for each in several)
