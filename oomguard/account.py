@@ -13,7 +13,7 @@ from oomguard.holders import Held
 from oomguard.orders import Found, Tried
 from oomguard.plan import Hold, Kill
 from oomguard.pressure import Assessment, Phase
-from oomguard.ranking import Judged, Ranking, Spared, SparedProcess
+from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess
 from oomguard.remedy import Act, Ending, Reclaim, Restrain, Result, Send, action_of
 from oomguard.storm import Storm
 from oomguard.units import Bytes, Points, Seconds
@@ -87,7 +87,7 @@ def phase_changed(
     before: Phase, after: Phase, assessment: Assessment, found: Ranking | None, machine: Machine
 ) -> PhaseChanged:
     """What to tell of another phase, in which a look has `found` everybody so."""
-    likely = found.candidates[0] if found is not None and found.candidates else None
+    likely = None if found is None else _likely(found)
     return PhaseChanged(
         before=before,
         after=after,
@@ -95,6 +95,16 @@ def phase_changed(
         likely=None if likely is None else person(likely.judged, likely.points, machine),
         figures=assessment.figures,
     )
+
+
+def _likely(found: Ranking) -> Candidate | None:
+    """Who would die next; nobody is named while one who holds more is spared as its names are unread yet."""
+    if not found.candidates:
+        return None
+    first = found.candidates[0]
+    unread = (one.judged for one in found.spared if one.why is Spared.UNRESOLVED)
+    is_first = all(one.process.held <= first.judged.process.held for one in unread)
+    return first if is_first else None
 
 
 def asked(act: Act, machine: Machine) -> Person | None:

@@ -107,15 +107,17 @@ class Census:
         `confirms` knows.
         """
         at = _uptime()
-        self._hear()
-        if self._misses_some:
-            self._find_newcomers(at)
-        for pid in self._overdue(at) + self._strangers() + list(self._heard):
+        self._take_news(at)
+        for pid in self._overdue(at):
             self._look(pid, at)
-        self._heard.clear()
         for pid in likely:
             self._read(pid, at)
         return self.known()
+
+    def meet(self) -> None:
+        """Read whoever has come or changed, and learn what is said of them. Not for the kill path."""
+        self._take_news(_uptime())
+        self._registry.reconsider()
 
     def confirms(self, process: Process) -> bool:
         """Whether this may still die: the same process, and where it runs another program, judged anew."""
@@ -186,6 +188,15 @@ class Census:
             pid = heard.pop() if heard else self._following.pop()
             self._heard.pop(pid, None)
             self._look(pid, began)
+
+    def _take_news(self, at: Seconds) -> None:
+        """Read whoever has come or changed."""
+        self._hear()
+        if self._misses_some:
+            self._find_newcomers(at)
+        for pid in self._strangers() + list(self._heard):
+            self._look(pid, at)
+        self._heard.clear()
 
     def _hear(self) -> None:
         """Take in who has come, gone or changed, or that this cannot be told."""

@@ -101,6 +101,8 @@ POLLS = Counter("polls")
 POLL_OVERRUNS = Counter("poll_overruns")
 EPISODES = Counter("episodes")
 EVENTS_DROPPED = Counter("events_dropped")
+KERNEL_KILLS = Counter("kernel_kills")
+"""At once, while they are told in sums."""
 
 REACTION = Histogram(
     "reaction_seconds",
@@ -185,8 +187,6 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return ((Counter("reliefs", (event.action, result)), 1),)
         case Relieved():
             return ((Counter("relief_gained_bytes", (event.action,)), max(0, event.gained)),)
-        case KernelKilled():
-            return ((Counter("kernel_kills"), event.kills),)
         case LifecycleChanged(what=Lifecycle.RELOADED):
             return ((Counter("config_reloads", (Reload.ACCEPTED,)), 1),)
         case LifecycleChanged(what=Lifecycle.RELOAD_REFUSED):
@@ -195,7 +195,7 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return ((Counter("degraded"), 1),)
         case Failed():
             return ((Counter("failures"), 1),)
-        case Killing() | Ended() | Storming() | PhaseChanged() | LifecycleChanged():
+        case Killing() | Ended() | Storming() | PhaseChanged() | KernelKilled() | LifecycleChanged():
             return ()
         case _:
             assert_never(event)

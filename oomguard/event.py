@@ -170,9 +170,10 @@ class PhaseChanged:
 
 @frozen
 class KernelKilled:
-    """The kernel's own killer was faster, or a memory cgroup hit its limit."""
+    """The kernel's own killer was faster, or a memory cgroup hit its limit; told in sums (`spell.Toll`)."""
 
     kills: int
+    """Since this was last told."""
 
 
 class Lifecycle(StrEnum):

@@ -17,7 +17,7 @@ from oomguard.census import Census, resolver_for
 from oomguard.cgroup import Layout
 from oomguard.companion import Companion
 from oomguard.config import Config
-from oomguard.counters import EPISODES, EVENTS_DROPPED, POLL_OVERRUNS, POLLS
+from oomguard.counters import EPISODES, EVENTS_DROPPED, KERNEL_KILLS, POLL_OVERRUNS, POLLS
 from oomguard.delays import NoDelays, TaskDelays
 from oomguard.dryrun import DryRun
 from oomguard.easing import Easing
@@ -45,6 +45,7 @@ from oomguard.reliever import Reliever
 from oomguard.sampler import Sampler
 from oomguard.scout import Look, Scout
 from oomguard.sources import Source, wanted
+from oomguard.spell import Toll
 from oomguard.state import State, thresholds
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
@@ -95,6 +96,7 @@ class Guard:
         self._sampler = Sampler(procfs)
         self._learnt: Look | None = None
         self._kernel_kills = procfs.vmstat().oom_kill
+        self._kernel_toll = Toll()
         self._failure = ""
         self._collect_at = Seconds(0.0)
         self._reload_due = False
@@ -270,10 +272,11 @@ class Guard:
             look = self._scout.latest if self._phases.now is Phase.ARMED and is_hosts else None
             found, machine = (look.ranking, look.machine) if look else (None, self._machine)
             self._events.append(account.phase_changed(*change, overall, found, machine))
-        kills = sample.vmstat.oom_kill - self._kernel_kills
-        if kills > 0:
-            self._events.append(KernelKilled(kills=kills))
+        kills = max(0, sample.vmstat.oom_kill - self._kernel_kills)
         self._kernel_kills = sample.vmstat.oom_kill
+        self._writer.count(KERNEL_KILLS, kills)
+        if told := self._kernel_toll.note(sample.at, kills):
+            self._events.append(KernelKilled(kills=told))
 
     def _rest(self, sample: Sample, assessment: Assessment) -> None:
         """What has time only while nobody is in flight, and what has time only while no limit is crossed."""

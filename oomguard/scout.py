@@ -75,6 +75,8 @@ class Scout:
         """While armed: keep the candidates known, at a bounded share of a CPU."""
         self.census.follow()
         if sample.at >= self._looked_at + WATCH_EVERY:
+            # At the limit a newcomer is spared until it is known what the system says of its group.
+            self.census.meet()
             self.look(sample, (), passed_over)
 
     def look(

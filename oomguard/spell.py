@@ -1,4 +1,4 @@
-"""States that come and go, each told when it begins, and once it is over for good. Pure."""
+"""What comes and goes, or comes again and again: told at once, and then ever more rarely. Pure."""
 
 from __future__ import annotations
 
@@ -45,3 +45,30 @@ class Spell:
     def is_forgotten(self, at: Seconds) -> bool:
         """It has been away for so long that it is as if it had never been."""
         return at - self._seen >= LONGEST
+
+
+class Toll:
+    """How often something happened: told at once, then in sums, so that in any hour there are six at most.
+
+    What comes after a sum waits for a minute, after the next for two, and so on up to an hour. Once an hour
+    has passed since a sum, and nothing has happened, it begins anew.
+    """
+
+    __slots__ = ("_patience", "_told", "_untold")
+
+    def __init__(self) -> None:
+        self._patience = SHORTEST
+        self._told = Seconds(-inf)
+        self._untold = 0
+
+    def note(self, at: Seconds, more: int) -> int:
+        """So many `more` by `at`; gives how many there are to tell now, 0 for none."""
+        since = Seconds(at - self._told)
+        is_quiet = not self._untold and since >= LONGEST
+        self._untold += more
+        if not self._untold or since < self._patience:
+            return 0
+        self._patience = SHORTEST if is_quiet else min(Seconds(2 * self._patience), LONGEST)
+        self._told = at
+        told, self._untold = self._untold, 0
+        return told

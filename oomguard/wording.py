@@ -118,7 +118,7 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0911  # one return for each
             first = f" Who would die first is {who(likely)}." if likely else ""
             return f"{PHASES[after]}{why_now}; {size(figures.available)} available.{first}"
         case KernelKilled(kills=kills):
-            return f"The kernel itself killed for want of memory; kills since the last look: {kills}."
+            return f"The kernel itself killed for want of memory; kills since this was last told: {kills}."
         case LifecycleChanged(what=what, text=text):
             return f"{LIFECYCLE[what]}: {line(text)}" if text else f"{LIFECYCLE[what]}."
         case Degraded(text=text):

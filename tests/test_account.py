@@ -67,6 +67,13 @@ def test_where_nobody_may_die_nobody_is_named(found: Ranking | None) -> None:
     assert phase_changed(Phase.CALM, Phase.ARMED, AT, found, MACHINE).likely is None
 
 
+@pytest.mark.parametrize(("unread", "likely"), [(19, 12), (20, 12), (21, None)])
+def test_nobody_is_named_where_a_bigger_one_is_not_known_yet(unread: float, likely: int | None) -> None:
+    found = ranked(judged(process(12, 20)), judged(process(13, unread), verdict(unresolved=True)))
+    named = phase_changed(Phase.CALM, Phase.ARMED, AT, found, MACHINE).likely
+    assert (None if named is None else named.pid) == likely
+
+
 def kill(*everybody: Judged) -> Kill:
     found = decide(ranked(*everybody), AT, Scope.TREE, MACHINE, Doubt.NONE)
     assert isinstance(found, Kill)

@@ -302,6 +302,15 @@ def test_newcomers_do_not_wait_for_the_next_round(root: Path, clock: list[float]
     assert of(census, 12).verdict == NO_RULE
 
 
+def test_who_is_met_is_judged_at_once(root: Path, clock: list[float]) -> None:
+    """While armed it is said who would die: one that has come since the last poll, perhaps."""
+    census = census_of(ProcFS(root), rule(exe="re:/opt/.*"))
+    census.refresh()
+    place(root, 12, exe="/tmp/hog")
+    census.meet()
+    assert census.known()[Pid(12)].verdict == NO_RULE
+
+
 def test_a_census_that_is_closed_leaves_no_thread(root: Path) -> None:
     before = threading.active_count()
     census = census_of(ProcFS(root), rule(user="root"))

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench import metrics_doc
 from oomguard import collector
-from oomguard.counters import COUNTERS, POLLS
+from oomguard.counters import COUNTERS, KERNEL_KILLS, POLLS
 from oomguard.episode import Sent
 from oomguard.errors import OomguardError
 from oomguard.event import Mode
@@ -68,6 +68,7 @@ def test_the_record_becomes_metrics(path: Path, writer: Writer) -> None:
     for event in EVENTS:
         writer.tell(event)
     writer.count(POLLS, 9)
+    writer.count(KERNEL_KILLS, 2)
     found = scrape(path)
     expected = {
         "oomguard_up": 1,

@@ -19,7 +19,7 @@ import pytest
 from oomguard.cgroup import Membership
 from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.config import DEFAULTS, Config
-from oomguard.counters import EPISODES, POLLS
+from oomguard.counters import EPISODES, KERNEL_KILLS, POLLS
 from oomguard.delays import Accounting, NoDelays
 from oomguard.easing import Easing
 from oomguard.enclosure import Entry
@@ -29,6 +29,7 @@ from oomguard.event import (
     Event,
     Failed,
     Holding,
+    KernelKilled,
     Killing,
     Lifecycle,
     LifecycleChanged,
@@ -248,6 +249,24 @@ def state(writer: Writer) -> State:
         assert state is not None
         assert reader.counters()[POLLS] == state.polls
         return state
+
+
+def test_a_kernel_that_kills_again_and_again_is_counted_at_once_and_told_now_and_then(
+    writer: Writer, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vmstat, kills = host.vmstat(), 0
+    monkeypatch.setattr(host, "vmstat", lambda: replace(vmstat, oom_kill=vmstat.oom_kill + kills))
+    monkeypatch.setattr(host, "pressure", lambda: None)
+
+    def kill() -> frozenset[int]:
+        nonlocal kills
+        kills += 3
+        return poll()
+
+    run(writer, host, poll, kill, kill, kill, kill)
+    assert [event for event in events(writer) if isinstance(event, KernelKilled)] == [KernelKilled(kills=3)]
+    with Reader.from_fd(os.dup(writer.fd)) as reader:
+        assert reader.counters()[KERNEL_KILLS] == 4 * 3
 
 
 def test_a_quiet_life(writer: Writer, host: Host) -> None:

@@ -42,6 +42,7 @@ class Village(Census):
         self.likely: set[Pid] = set()
         self.followed = 0
         self.is_listening = False
+        self.newcomers: tuple[Judged, ...] = ()
 
     def known(self) -> dict[Pid, Judged]:
         return {one.process.key.pid: one for one in self.everybody}
@@ -54,6 +55,10 @@ class Village(Census):
     def follow(self) -> None:
         self.followed += 1
         self.is_listening = True
+
+    def meet(self) -> None:
+        self.everybody += self.newcomers
+        self.newcomers = ()
 
     def relax(self) -> None:
         self.is_listening = False
@@ -436,6 +441,14 @@ def test_while_it_holds_it_does_not_look_at_every_poll() -> None:
     scene.act(100)
     scene.act(100)
     assert scene.village.looks == 1
+
+
+def test_while_armed_newcomers_are_judged_before_anybody_is_named() -> None:
+    scene = Scene(SMALL)
+    scene.village.newcomers = (BIG,)
+    scene.hunt.watch(sample(100))
+    assert scene.scout.latest is not None
+    assert [one.judged for one in scene.scout.latest.ranking.candidates] == [BIG, SMALL]
 
 
 def test_who_was_worst_when_last_looked_at_is_read_anew() -> None:

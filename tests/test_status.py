@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oomguard import codec, status, tmpfs
-from oomguard.counters import POLLS
+from oomguard.counters import KERNEL_KILLS, POLLS
 from oomguard.errors import RecordError
 from oomguard.event import Degraded
 from oomguard.holders import Holder
@@ -107,6 +107,7 @@ def test_the_document_holds_the_same(path: Path, writer: Writer) -> None:
     writer.state(now(STATE))
     for event in EVENTS:
         writer.tell(event)
+    writer.count(KERNEL_KILLS, 2)
     document = json.loads(status.document(status.look(path)))
     assert document.keys() == {"age_seconds", "state", "counters", "held", "tmpfs", "events"}
     assert document["tmpfs"] == [

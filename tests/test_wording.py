@@ -122,7 +122,7 @@ LOW = "memory is low (90 MiB available, limit 100 MiB, 5 MiB of swap free, limit
         (phase_changed(Phase.CALM), "Calm; 90 MiB available."),
         (
             KernelKilled(kills=2),
-            "The kernel itself killed for want of memory; kills since the last look: 2.",
+            "The kernel itself killed for want of memory; kills since this was last told: 2.",
         ),
         (lifecycle(Lifecycle.STARTED), "Started."),
         (
