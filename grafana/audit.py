@@ -88,6 +88,14 @@ SUMMARY = Row(
             12,
             Query(steps(there("oomguard_would_kills_total"), "instance"), "{{instance}}"),
         ),
+        bars(
+            "Would have been tried before, softer than a kill",
+            "Signals to caches, reclaim, throttles and freezes. All 0 where none is configured.",
+            Unit.COUNT,
+            "softer-than-a-kill",
+            24,
+            Query(steps(there("oomguard_would_reliefs_total"), "action"), "{{action}}"),
+        ),
     ),
 )
 

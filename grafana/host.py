@@ -63,13 +63,13 @@ WELL = Row(
             + f" - ignoring (limit, action) {_limit('available', 'term')}",
         ),
         number(
-            "Stall budget used",
-            "Of the stall that a window may hold, how much is spent now.",
+            "Stall budget left",
+            "Of the stall that a window may hold, how much is not spent yet.",
             Unit.SHARE,
             "oomguardnearbudget",
             3,
-            good_below(0.5, 1),
-            f"{here('oomguard_stall_seconds')} / {here('oomguard_stall_budget_seconds')}",
+            good_above(0.5, 0.01),
+            f"{here('oomguard_stall_budget_left_seconds')} / {here('oomguard_stall_budget_seconds')}",
         ),
         number(
             "Signals sent",
@@ -154,12 +154,55 @@ MEMORY = Row(
             Query(here("oomguard_memory_commit_limit_bytes"), "may be promised"),
             Query(_limit("committed", "term"), "limit"),
         ),
+        lines(
+            "Time left",
+            "Until memory and swap are gone at their present pace, and until the disk has written what was "
+            "swapped out. Nothing of the former where they do not fall.",
+            Unit.SECONDS,
+            "exhaustion_forecast",
+            12,
+            Query(f"{here('oomguard_memory_exhausted_in_seconds')} < +Inf", "memory is gone"),
+            Query(here("oomguard_swap_backlog_seconds"), "the disk has written"),
+        ),
+        lines(
+            "Control groups watched on their own",
+            "How many each [[cgroup]] matches, and how many of these have crossed a limit of their own. "
+            "Empty where the configuration has none.",
+            Unit.COUNT,
+            "cgroup_limit",
+            12,
+            Query(here("oomguard_cgroups_watched"), "{{entry}}"),
+            Query(here("oomguard_cgroups_crossed"), "{{entry}}, crossed"),
+        ),
     ),
 )
 
 DONE = Row(
     "What did it do, and why?",
     (
+        number(
+            "Last signal",
+            "When a victim was last signalled, or would have been in dry run. Empty where nobody was.",
+            Unit.SINCE,
+            "oomguardkilled",
+            6,
+            NAMED,
+            f"max({here('oomguard_last_kill_timestamp_seconds')} > 0) * 1000",
+        ),
+        word(
+            "Last victim",
+            "Why and how, and which rules matched; whom: journalctl -u oomguard. Empty where nobody was.",
+            "why-it-acts",
+            12,
+            Query(here("oomguard_last_victim_info"), "{{mode}}: {{reason}}, {{signal}}, {{scope}} {{rules}}"),
+        ),
+        word(
+            "Whose stall",
+            "That of all but the culprit, or of anyone, where the host cannot tell them apart.",
+            "stall",
+            6,
+            Query(f"{here('oomguard_stall_of')} == 1", "{{of}}"),
+        ),
         timeline(
             "Limits crossed",
             "Why it acts, or would if it could.",
@@ -223,6 +266,23 @@ DONE = Row(
             "oomguardkernelkilledfirst",
             8,
             Query(steps(here("oomguard_kernel_kills_total")), "kernel"),
+        ),
+        bars(
+            "Softer than a kill",
+            "What was tried before anybody had to end, by what came of it. All 0 where none is configured.",
+            Unit.COUNT,
+            "softer-than-a-kill",
+            12,
+            Query(steps(here("oomguard_reliefs_total"), "action", "result"), "{{action}}, {{result}}"),
+            Query(steps(here("oomguard_would_reliefs_total"), "action"), "{{action}}, in dry run"),
+        ),
+        bars(
+            "Memory that it brought",
+            "From each such act to its end; what others did meanwhile is in it.",
+            Unit.BYTES,
+            "softer-than-a-kill",
+            12,
+            Query(steps(here("oomguard_relief_gained_bytes_total"), "action"), "{{action}}"),
         ),
     ),
 )

@@ -57,8 +57,13 @@ def questions(dashboard: Path) -> Iterator[Question]:
         for target in panel["targets"]:
             where = f"{dashboard.stem} / {panel['title']} / {target['refId']}"
             yield Question(where=where, expr=target["expr"], instant=target["instant"])
-    for marks in read(dashboard)["annotations"]["list"]:
-        yield Question(where=f"{dashboard.stem} / {marks['name']}", expr=marks["expr"], instant=False)
+    yield from marks(dashboard)
+
+
+def marks(dashboard: Path) -> Iterator[Question]:
+    """What is asked for the lines in every graph of `dashboard`."""
+    for each in read(dashboard)["annotations"]["list"]:
+        yield Question(where=f"{dashboard.stem} / {each['name']}", expr=each["expr"], instant=False)
 
 
 def choosings(dashboard: Path) -> Iterator[Choosing]:

@@ -31,6 +31,14 @@ from tests.shipped import (
     sections,
 )
 
+UNUSED = {
+    "oomguard_level": "oomguard_limit_crossed has the reasons, and oomguard_phase the rest",
+    "oomguard_stall_window_seconds": "the operator set it",
+    "oomguard_pressure_readable": "OomguardDegraded tells of it, and there is no pressure to show",
+    "oomguard_config_reloads_total": "what counts is whether the last one was taken",
+}
+"""Metrics that no panel and no rule asks for, and why."""
+
 VALUES = {
     "job": "j", "instance": "i", "cluster": "c",
     "__interval": "15s", "__rate_interval": "1m",
@@ -111,11 +119,20 @@ def test_ids_are_unique(dashboard: Path) -> None:
     assert len(set(ids)) == len(ids)
 
 
+def documented() -> list[str]:
+    return re.findall(r"^\| `(\w+)`", (REPOSITORY / "docs/metrics.md").read_text(), flags=re.MULTILINE)
+
+
+def test_each_metric_is_asked_for_or_there_is_a_reason() -> None:
+    files = (*DASHBOARDS, *RULES.glob("*.yml"))
+    asked = {name for file in files for name in re.findall(r"\boomguard_\w+", file.read_text())}
+    assert {name for name in documented() if not {name, f"{name}_bucket"} & asked} == UNUSED.keys()
+
+
 @every
 def test_each_question_asks_for_what_there_is(dashboard: Path) -> None:
-    documented = re.findall(r"^\| `(\w+)`", (REPOSITORY / "docs/metrics.md").read_text(), flags=re.MULTILINE)
     recorded = [rule.name for rule in rules(RULES / "recording.yml", "record")]
-    known = {*documented, *recorded, *(f"{name}_bucket" for name in documented)}
+    known = {*documented(), *recorded, *(f"{name}_bucket" for name in documented())}
     for where, expr in everything_asked(dashboard):
         asked = re.findall(r"[\w:]*oomguard_[\w:]+", expr)
         assert asked

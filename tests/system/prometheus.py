@@ -53,9 +53,10 @@ class Prometheus:
         """What a panel without time shows; nothing while Prometheus is not ready."""
         return self._result("query", query=expr)
 
-    def since(self, start: float, end: float, expr: str) -> list[Any]:
-        """What a graph shows."""
-        return self._result("query_range", query=expr, start=str(start), end=str(end), step="1")
+    def since(self, start: float, end: float, expr: str, step: int) -> list[Any]:
+        """What a graph shows, with a point at each multiple of `step` seconds, as Grafana asks for it."""
+        first, last = start // step * step, -(-end // step) * step
+        return self._result("query_range", query=expr, start=str(first), end=str(last), step=str(step))
 
     def values(self, label: str, expr: str) -> list[str]:
         """What a variable offers."""

@@ -11,13 +11,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any
 
 import pytest
 
-from tests.shipped import DASHBOARDS, RULES, Question, choosings, filled, questions, sections
+from tests.shipped import DASHBOARDS, RULES, Question, choosings, filled, marks, questions, sections
 from tests.system.conftest import Start
 from tests.system.hog import Hog
 from tests.system.patience import eventually
@@ -35,7 +36,13 @@ WATCHED, ALLOWED = 400, 1000
 SIZE = 650
 """MiB of each of two hogs: one crosses the first limit, both cross both."""
 
+GROUP = '[[cgroup]]\nname = "pens"\npath = "/no-such-group"\n'
+
+STEP = 2
+"""Seconds from one point of a graph to the next, and what Grafana puts in as $__interval."""
+
 EMPTY = {
+    "oomguard-host / Time left / A": "memory need not fall at the moment of a scrape",
     "oomguard-host / Kernel kills": "the kernel must not have to kill on the host of the tests",
     "oomguard-fleet / Kernel kills": "the same",
     "oomguard-audit / Kernel kills": "the same",
@@ -82,9 +89,15 @@ class Incident:
         if question.instant:
             found = [float(series["value"][1]) for series in self.prometheus.now(expr)]
         else:
-            answer = self.prometheus.since(self.began, self.ended, expr)
-            found = [float(value) for series in answer for _, value in series["values"]]
+            found = list(self.range(expr).values())
         return [value for value in found if not math.isnan(value)]
+
+    def range(self, expr: str) -> dict[tuple[str, float], float]:
+        """What a graph or a mark shows, by series and time."""
+        answer = self.prometheus.since(self.began, self.ended, expr, STEP)
+        return {
+            (str(series["metric"]), at): float(value) for series in answer for at, value in series["values"]
+        }
 
     def asked(self, expr: str, instance: str) -> str:
         """`expr` as Grafana would send it."""
@@ -93,7 +106,7 @@ class Incident:
             job="oomguard",
             cluster="lab",
             instance=instance,
-            __interval="2s",
+            __interval=f"{STEP}s",
             __rate_interval="10s",
             __range="60s",
             __range_s="60",
@@ -106,8 +119,9 @@ def incident(start: Start, hog: Callable[..., Hog], tmp_path: Path) -> Iterator[
     instances = (f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
     prometheus = Prometheus(tmp_path, instances, tuple(RULES.glob("*.yml")))
     try:
-        start(Settings(room=ALLOWED), "--metrics", instances[0])
-        watcher = start(Settings(room=WATCHED, mode="dry-run", folder="watcher"), "--metrics", instances[1])
+        start(Settings(room=ALLOWED, rules=GROUP), "--metrics", instances[0])
+        watched = Settings(room=WATCHED, rules=GROUP, mode="dry-run", folder="watcher")
+        watcher = start(watched, "--metrics", instances[1])
         eventually(lambda: len(prometheus.now("oomguard_up == 1")) == 2)
         # A rate takes two samples.
         eventually(lambda: len(prometheus.now("rate(oomguard_polls_total[5s]) > 0")) == 2)
@@ -141,8 +155,22 @@ def test_no_query_comes_back_empty(incident: Incident) -> None:
     empty = {question.where for question in asked if not incident.shows(question)}
     assert empty - EMPTY.keys() == set()
     _no_variable_is_empty(incident)
+    _each_kill_is_marked_once(incident)
     _every_rule_works(incident)
     _the_right_alerts_fire(incident)
+
+
+def _each_kill_is_marked_once(incident: Incident) -> None:
+    """Grafana draws a line at each point of the range that has a value."""
+    asked = [mark for dashboard in DASHBOARDS for mark in marks(dashboard)]
+    for counter in ("oomguard_kills_total", "oomguard_would_kills_total"):
+        of_kills = [mark for mark in asked if f"sum by (instance, reason, signal) ({counter}" in mark.expr]
+        of_kills += [mark for mark in asked if f"sum by (reason, signal) ({counter}" in mark.expr]
+        assert of_kills
+        for mark, instance in product(of_kills, incident.instances):
+            counted = incident.prometheus.now(f'{counter}{{instance="{instance}"}}')
+            lines = incident.range(incident.asked(mark.expr, instance))
+            assert sum(lines.values()) == sum(float(each["value"][1]) for each in counted), mark.where
 
 
 def _no_variable_is_empty(incident: Incident) -> None:
