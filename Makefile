@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 METRICS := 127.0.0.1:9797
 
 RUN_PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES := $(RUN_PACKAGES) strace openssl prometheus prometheus-alertmanager prometheus-pushgateway qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
+TEST_PACKAGES := $(RUN_PACKAGES) strace openssl dbus dunst libnotify-bin xvfb prometheus prometheus-alertmanager prometheus-pushgateway qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
 
 # The modules that decide: every branch of theirs is tested.
 DECIDING := pressure gauge window stall swapspace bystanders forecast spell phase growth holders badness rules \

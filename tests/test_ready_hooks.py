@@ -297,7 +297,7 @@ def test_desktops_are_told_as_their_users(tmp_path: Path) -> None:
             buses.enter_context(socket.socket(socket.AF_UNIX)).bind(str(tmp_path / uid / "bus"))
         script = tmp_path / "script"
         script.write_text(WALL.read_text().replace("/run/user/", f"{tmp_path}/"))
-        event = killing(person("a<b>&"))
+        event = killing(person("a<b>&\n"))
         done = ran("/bin/sh", script, event=event, path=f"{tmp_path}:/usr/bin:/bin")
     assert (done.returncode, done.stderr) == (0, "")
     _, *desktops = told.read_text().split("setpriv\n")
@@ -306,7 +306,7 @@ def test_desktops_are_told_as_their_users(tmp_path: Path) -> None:
     assert words[:3] == ["<--reuid=1001>", "<--regid=100>", "<--init-groups>"]
     assert f"<DBUS_SESSION_BUS_ADDRESS=unix:path={tmp_path}/1001/bus>" in words
     assert "<--urgency=critical>" in words
-    assert "a&lt;b&gt;&amp;" in words[-1]
+    assert r"a&lt;b&gt;&amp;\\n" in words[-1]
 
 
 def test_wall_says_how_it_is_meant() -> None:
