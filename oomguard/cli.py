@@ -109,6 +109,9 @@ def _run(options: argparse.Namespace) -> int:
 def _exporter(options: argparse.Namespace) -> int:
     from oomguard.record import Reader
 
+    if options.push_login is not None and options.push is None:
+        sys.stderr.write("oomguard: --push-login goes with --push\n")
+        return 2
     kept_at = record_path(options.config)
 
     def record() -> Reader:

@@ -107,6 +107,13 @@ def test_a_web_configuration_that_is_wrong_is_refused(tmp_path: Path) -> None:
     assert done.stderr == f"oomguard: {tmp_path}/web.yml: tls_server_config.key_file: is missing\n"
 
 
+def test_a_login_that_nothing_is_pushed_with_is_wrong_use() -> None:
+    command = (sys.executable, "-m", "oomguard", "exporter", "--push-login", "/nowhere")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "oomguard: --push-login goes with --push\n"
+
+
 def test_nothing_that_clients_do_is_logged(tmp_path: Path) -> None:
     make_certificates(tmp_path)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")

@@ -37,9 +37,10 @@ class Pushgateway:
     def __init__(self, folder: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.address}"
-        command = ("prometheus-pushgateway", f"--web.listen-address={self.address}")
+        # Debian's keeps what was pushed on disk, for the next one.
+        options = (f"--web.listen-address={self.address}", "--persistence.file=")
         with (folder / "pushgateway.log").open("w") as log:
-            self.process = subprocess.Popen(command, stderr=log)
+            self.process = subprocess.Popen(("prometheus-pushgateway", *options), stderr=log)
 
     def close(self) -> None:
         self.process.terminate()
