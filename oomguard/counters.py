@@ -103,6 +103,7 @@ EPISODES = Counter("episodes")
 EVENTS_DROPPED = Counter("events_dropped")
 KERNEL_KILLS = Counter("kernel_kills")
 """At once, while they are told in sums."""
+FAILURES = Counter("failures")
 
 REACTION = Histogram(
     "reaction_seconds",
@@ -153,7 +154,11 @@ FAMILIES = (
     Family("events_dropped", "Events that could not be told to the journal."),
     Family("config_reloads", "Reloads of the configuration.", (("result", Reload),)),
     Family("degraded", "Times that something the guard uses was found missing on this host."),
-    Family("failures", "Unexpected errors inside the guard: each is a bug to report."),
+    Family("failures", "Unexpected errors inside the guard: each is a bug to report, and told once."),
+    Family(
+        "fallbacks",
+        "Times that the guard's own decisions failed one after the other, so that the fallback decided.",
+    ),
 )
 
 COUNTERS = tuple(counter for family in FAMILIES for counter in family.counters())
@@ -193,8 +198,11 @@ def counts(event: Event) -> tuple[tuple[Counter, int], ...]:  # noqa: C901, PLR0
             return ((Counter("config_reloads", (Reload.REFUSED,)), 1),)
         case Degraded():
             return ((Counter("degraded"), 1),)
+        case LifecycleChanged(what=Lifecycle.FELL_BACK):
+            return ((Counter("fallbacks"), 1),)
         case Failed():
-            return ((Counter("failures"), 1),)
+            # Each is counted when it happens (`failsafe`).
+            return ()
         case Killing() | Ended() | Storming() | PhaseChanged() | KernelKilled() | LifecycleChanged():
             return ()
         case _:

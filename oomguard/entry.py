@@ -83,6 +83,7 @@ class Entry:
 UNIT_CHARACTERS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
 """What systemd allows in the name of a unit (systemd.unit(5))."""
 
+_BAD_NEWS = frozenset((Lifecycle.RELOAD_REFUSED, Lifecycle.FELL_BACK))
 _OUTCOME_PRIORITY = {
     Outcome.RECOVERED: Priority.NOTICE,
     Outcome.NOT_ENOUGH: Priority.WARNING,
@@ -158,7 +159,7 @@ def _parts(event: Event) -> tuple[MessageId, Priority, Fields]:  # noqa: C901, P
         case KernelKilled(kills=kills):
             return MessageId.KERNEL_KILLED, Priority.ERROR, (("OOMGUARD_KERNEL_KILLS", str(kills)),)
         case LifecycleChanged(what=what):
-            priority = Priority.ERROR if what is Lifecycle.RELOAD_REFUSED else Priority.INFO
+            priority = Priority.ERROR if what in _BAD_NEWS else Priority.INFO
             return MessageId.LIFECYCLE_CHANGED, priority, (("OOMGUARD_LIFECYCLE", what),)
         case Degraded():
             return MessageId.DEGRADED, Priority.WARNING, ()

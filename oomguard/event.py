@@ -184,6 +184,8 @@ class Lifecycle(StrEnum):
     RELOADED = "reloaded"
     RELOAD_REFUSED = "reload_refused"
     STOPPING = "stopping"
+    FELL_BACK = "fell_back"
+    RESUMED = "resumed"
 
 
 @frozen

@@ -10,9 +10,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
-from oomguard import account, bystanders
+from oomguard import account, bystanders, fallback
 from oomguard.census import Census, resolver_for
 from oomguard.cgroup import Layout
 from oomguard.companion import Companion
@@ -22,16 +23,18 @@ from oomguard.delays import NoDelays, TaskDelays
 from oomguard.dryrun import DryRun
 from oomguard.easing import Easing
 from oomguard.episode import Outcome
-from oomguard.errors import ConfigError, origin
+from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
     Event,
-    Failed,
     KernelKilled,
     Lifecycle,
     LifecycleChanged,
     Mode,
 )
+from oomguard.failsafe import Failsafe
+from oomguard.fallback import Fallback
+from oomguard.frozen import frozen
 from oomguard.gauge import Gauge, pause
 from oomguard.handover import Opened
 from oomguard.hunt import Hunt
@@ -59,6 +62,17 @@ NO_V2 = "control groups of version 2 alone: no [[cgroup]] of the configuration c
 CUT_SHORT = "somebody cut the record short: what it held is lost, but for the counters"
 LAST_WORDS = Seconds(2.0)
 """What the telling process has to tell that the guard stops."""
+
+
+@frozen
+class Turn:
+    """What one poll saw and decided."""
+
+    sample: Sample
+    host: Assessment
+    overall: Assessment
+    """The worst of the host's and of the groups'."""
+    before: Phase
 
 
 class Guard:
@@ -97,7 +111,11 @@ class Guard:
         self._learnt: Look | None = None
         self._kernel_kills = procfs.vmstat().oom_kill
         self._kernel_toll = Toll()
-        self._failure = ""
+        self._failsafe = Failsafe(writer, teller.wake)
+        self._was_acting = False
+        self._sampled_at: Seconds | None = None
+        self._latest: State | None = None
+        self._worst_lateness = Seconds(0.0)
         self._collect_at = Seconds(0.0)
         self._reload_due = False
         self._started = time.time()
@@ -106,9 +124,15 @@ class Guard:
         self._configure(config)
 
     def _configure(self, config: Config) -> None:
-        """Put a configuration in force; what was known of the processes is learnt anew."""
+        """Put a configuration in force."""
         self._config = config
         self._configured, self._config_ok = time.time(), True
+        self._fallback = Fallback(config, self._procfs, self._machine, self._own)
+        self._set_out()
+
+    def _set_out(self) -> None:
+        """What was known of the host and its processes is learnt anew."""
+        config = self._config
         self._gauge = Gauge(config.limits, self._procfs.overcommit(), self._machine.page_size)
         resolver = resolver_for(config.rules, self._procfs)
         sources = wanted(config.sources, self._procfs.means())
@@ -151,42 +175,50 @@ class Guard:
         return frozenset((Pid(os.getpid()), *(pid for pid in helpers if pid is not None)))
 
     def run(self, missing: tuple[str, ...]) -> None:
-        """Guard until told to stop; `missing`: what this host lacks, to be told at the start."""
+        """Guard until told to stop; `missing`: what this host lacks, to be told at the start.
+
+        Raises `failsafe.Broken` where an error of its own leaves nothing that it could decide by.
+        """
         self._begin(missing)
         while True:
             signals = self._wakeup.wait(self._pause)
             if signals & {signal.SIGTERM, signal.SIGINT}:
                 break
             self._reload_due |= signal.SIGHUP in signals
-            try:
-                self._poll()
-            # A guard that goes on after an error of its own is worth more than one that ends by it.
-            except Exception as error:  # noqa: BLE001
-                self._fail(error)
+            self._poll()
         self._end()
 
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
-        sample, assessment = self._read()
-        self._read_groups(sample, assessment, None)
-        self._hunt.rehearse(sample, assessment)
-        if self._config.enclosures:
-            self._hunt.rehearse(sample, self._warden.of("/", assessment))
-        self._scout.census.refresh()
-        self._learn()
+        turn = self._failsafe.attempt(self._rehearse)
         self._events += [Degraded(text=text) for text in missing]
         self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
-        self._tend(sample.at)
-        self._publish(sample, assessment)
+        self._failsafe.attempt(partial(self._tend, Seconds(time.monotonic())))
+        if turn is not None:
+            self._failsafe.attempt(partial(self._publish, turn))
+        self._failsafe.attempt(self._tell)
+
+    def _rehearse(self) -> Turn:
+        sample, host = self._read()
+        self._read_groups(sample, host, None)
+        self._hunt.rehearse(sample, host)
+        if self._config.enclosures:
+            self._hunt.rehearse(sample, self._warden.of("/", host))
+        self._scout.census.refresh()
+        self._learn()
+        return Turn(sample=sample, host=host, overall=host, before=self._phases.now)
 
     def _end(self) -> None:
-        self._scout.census.relax()
-        self._writer.tell(LifecycleChanged(what=Lifecycle.STOPPING, text="told to"))
-        self._teller.wake()
+        """Whoever was asked to end is left to it: nobody insists any more."""
+        attempt = self._failsafe.attempt
+        attempt(self._scout.census.relax)
+        stopping = LifecycleChanged(what=Lifecycle.STOPPING, text="told to")
+        attempt(partial(self._writer.tell, stopping))
+        attempt(self._teller.wake)
         if self._exporter is not None:
-            self._exporter.stop()
-        self._reliever.stop(LAST_WORDS)
-        self._teller.stop(LAST_WORDS)
+            attempt(self._exporter.stop)
+        attempt(partial(self._reliever.stop, LAST_WORDS))
+        attempt(partial(self._teller.stop, LAST_WORDS))
 
     def _read(self) -> tuple[Sample, Assessment]:
         sample = self._hunt.actor.world(self._sampler.take(self._gauge.is_near))
@@ -203,32 +235,81 @@ class Guard:
         return sample, self._warden.of(path, host)
 
     def _poll(self) -> None:
+        """Decide and act; then what can wait, none of which is the end of the rest."""
+        attempt = self._failsafe.attempt
+        attempt(self._mend)
+        turn = None if self._fallback.is_busy else attempt(self._decide)
+        acting = self._hunt.in_flight
+        if acting is not self._was_acting:
+            self._was_acting = acting
+            attempt(lambda: self._wakeup.watch(self._hunt.actor.fds))
+            attempt(lambda: self._easing.make_way(self._hunt.aimed_at))
+        if turn is None:
+            self._do_without()
+        else:
+            self._events += self._failsafe.decided(self._fallback)
+            attempt(partial(self._follow_up, turn))
+            attempt(partial(self._publish, turn))
+        attempt(self._tell)
+
+    def _mend(self) -> None:
         if self._writer.mend():
             self._events.append(Degraded(text=CUT_SHORT))
+
+    def _decide(self) -> Turn:
         sample, host = self._read()
         hunt, acting = self._hunt, self._hunt.in_flight
         self._read_groups(sample, host, hunt.group)
-        assessment = self._warden.overall(host)
+        overall = self._warden.overall(host)
         if acting:
             self._follow(sample, host)
         elif host.reasons:
             hunt.act(sample, host, self._read)
         else:
             self._act_in_groups(sample)
-        if acting is not hunt.in_flight:
-            self._wakeup.watch(hunt.actor.fds)
-            self._easing.make_way(hunt.aimed_at)
         before = self._phases.now
-        self._phases.advance(sample.at, assessment.level, acting=hunt.in_flight)
+        self._phases.advance(sample.at, overall.level, acting=hunt.in_flight)
+        if self._sampled_at is not None:
+            lateness = Seconds(sample.at - self._sampled_at - self._pause)
+            self._worst_lateness = max(lateness, self._worst_lateness)
+        self._sampled_at = sample.at
+        self._pause = ACTING_PAUSE if acting or hunt.in_flight else self._until_due(overall)
+        return Turn(sample=sample, host=host, overall=overall, before=before)
+
+    def _follow_up(self, turn: Turn) -> None:
+        sample, host = turn.sample, turn.host
         self._easing.follow(sample, host)
-        if not hunt.in_flight:
+        if not self._hunt.in_flight:
             self._rest(sample, host)
-        self._note(before, sample, host, assessment)
+        self._note(turn)
         self._learn()
         if self._phases.now is not Phase.CALM:
             self._sampler.follow()
-        self._pause = ACTING_PAUSE if acting or hunt.in_flight else self._until_due(assessment)
-        self._publish(sample, assessment)
+
+    def _do_without(self) -> None:
+        """Nothing was decided: after a few such polls the fallback decides, and what it went by is made anew.
+
+        Not in dry run, where nobody is to die anyway.
+        """
+        self._pause, self._sampled_at = fallback.PAUSE, None
+        if self._config.mode is Mode.DRY_RUN:
+            return
+        now = Seconds(time.monotonic())
+        if self._hunt.in_flight:
+            self._fallback.settle(now)
+        stood_in = self._failsafe.stands_in
+        self._events += self._failsafe.undecided(self._fallback)
+        if not self._failsafe.stands_in:
+            return
+        attempt = self._failsafe.attempt
+        if not stood_in:
+            attempt(self._hunt.actor.stand_down)
+            attempt(partial(self._renew, self._set_out))
+        if self._fallback.is_calm:
+            attempt(partial(self._tend, now))
+            if self._reload_due:
+                attempt(self._reload)
+        attempt(self._publish_anyway)
 
     def _until_due(self, assessment: Assessment) -> Seconds:
         now = Seconds(time.monotonic())
@@ -261,8 +342,9 @@ class Guard:
             self._sampler.watch(bystanders.groups(look.ranking))
             self._sampler.watch_processes(bystanders.neighbours(look.ranking, self._sampler.groups))
 
-    def _note(self, before: Phase, sample: Sample, host: Assessment, overall: Assessment) -> None:
-        """What happened to the loop and to the host since the last poll, when the phase was `before`."""
+    def _note(self, turn: Turn) -> None:
+        """What happened to the loop and to the host since the last poll."""
+        before, sample, host, overall = turn.before, turn.sample, turn.host, turn.overall
         if self._phases.now is Phase.ACTING and before is not Phase.ACTING:
             self._writer.count(EPISODES)
         change = self._headlines.change(sample.at, self._phases.now)
@@ -283,7 +365,6 @@ class Guard:
         self._scout.census.refresh()
         self._warden.tend(sample.at, self._easing.throttled)
         if self._reload_due:
-            self._reload_due = False
             self._reload()
         if assessment.reasons:
             return
@@ -311,6 +392,7 @@ class Guard:
 
     def _reload(self) -> None:
         """Another configuration, or the old one where the new one is refused."""
+        self._reload_due = False
         self._writer.tell(LifecycleChanged(what=Lifecycle.RELOADING, text=""))
         try:
             config = self._load()
@@ -318,13 +400,20 @@ class Guard:
             self._config_ok = False
             self._events.append(LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=str(error)))
             return
-        self._scout.census.close()
-        self._warden.close()
-        # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
-        self._events += self._hunt.events
-        self._configure(config)
+        before = self._fallback
+        self._renew(partial(self._configure, config))
+        before.close()
         self._easing.reconfigure(config.relief, config.rules, config.mode)
         self._events.append(LifecycleChanged(what=Lifecycle.RELOADED, text=self._described()))
+
+    def _renew(self, make: Callable[[], None]) -> None:
+        """Have what knows the host made anew, and close what was there before."""
+        before = self._scout.census, self._warden
+        # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
+        self._events += self._hunt.events
+        make()
+        for each in before:
+            each.close()
 
     def _described(self) -> str:
         config = self._config
@@ -333,34 +422,47 @@ class Guard:
             f"rules: {len(config.rules)}, stall budget {config.limits.stall_budget:g} s"
         )
 
-    def _fail(self, error: Exception) -> None:
-        """Told once for each kind of failure, however often it happens."""
-        failure = origin(error)
-        if failure != self._failure:
-            self._failure = failure
-            self._writer.tell(Failed(text=failure))
-            self._teller.wake()
-
-    def _publish(self, sample: Sample, assessment: Assessment) -> None:
-        """Into the record, and off to those who tell."""
-        now = Seconds(time.monotonic())
-        took = Seconds(now - sample.at)
+    def _publish(self, turn: Turn) -> None:
+        """Into the record."""
+        sample = turn.sample
+        took = Seconds(time.monotonic() - sample.at)
         self._polls += 1
         self._writer.count(POLLS)
         if took > self._pause:
             self._writer.count(POLL_OVERRUNS)
         self._writer.sample(sample)
-        self._writer.state(self._state(sample, assessment, took))
-        if dropped := self._teller.dropped():
-            self._writer.count(EVENTS_DROPPED, dropped)
-        self._events += self._hunt.events + self._easing.events
-        if self._events:
-            for event in self._events:
-                self._writer.tell(event)
-            self._teller.wake()
+        self._latest = self._state(sample, turn.overall, took)
+        self._writer.state(self._latest)
+
+    def _publish_anyway(self) -> None:
+        """That there is a guard, while its figures are those of before."""
+        if self._latest is None:
+            return
+        self._polls += 1
+        self._writer.count(POLLS)
+        self._latest = replace(
+            self._latest,
+            phase=Phase.FALLBACK,
+            polls=self._polls,
+            polled=time.time(),
+            polled_at=Seconds(time.monotonic()),
+            pause=self._pause,
+        )
+        self._writer.state(self._latest)
+
+    def _tell(self) -> None:
+        """What has happened, off to those who tell."""
+        events = self._events + self._hunt.events + self._easing.events
+        # What cannot be told now could not be at the next poll either, and would come before all else there.
         self._events.clear()
         self._hunt.events.clear()
         self._easing.events.clear()
+        if dropped := self._teller.dropped():
+            self._writer.count(EVENTS_DROPPED, dropped)
+        for event in events:
+            self._failsafe.attempt(partial(self._writer.tell, event))
+        if events:
+            self._teller.wake()
 
     def _state(self, sample: Sample, assessment: Assessment, took: Seconds) -> State:
         return State(
@@ -377,6 +479,7 @@ class Guard:
             polled_at=sample.at,
             poll_took=took,
             pause=self._pause,
+            worst_lateness=self._worst_lateness,
             configured=self._configured,
             config_ok=self._config_ok,
             psi=sample.pressure is not None,

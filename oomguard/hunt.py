@@ -67,7 +67,13 @@ class _Flight:
 
     kill: Kill
     episode: Episode
-    victim: Person
+    machine: Machine
+
+    @property
+    def victim(self) -> Person:
+        """As it is told."""
+        victim = self.kill.victim
+        return account.person(victim.judged, victim.points, self.machine)
 
 
 class Hunt:
@@ -225,12 +231,11 @@ class Hunt:
         episode, first = begin(replace(seen, gone=False), self._grace)
         delivery = self.actor.signal(kill, first.sent)
         self._held = {held: spell for held, spell in self._held.items() if not _is_news(held, kill)}
-        told = self._account(kill, first.sent, since, machine)
-        flight = _Flight(kill=kill, episode=episode, victim=told.victim)
+        flight = _Flight(kill=kill, episode=episode, machine=machine)
         match delivery:
             case Delivery.DELIVERED:
                 self._flight = flight
-                self.events.append(told)
+                self.events.append(self._account(kill, first.sent, since, machine))
             case Delivery.VANISHED:
                 self._finish(flight, finish(episode, seen, Outcome.VANISHED))
             case Delivery.REFUSED:

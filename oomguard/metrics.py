@@ -69,6 +69,11 @@ def of_guard(state: State) -> Iterator[Metric]:
     yield gauge("last_poll_duration_seconds", "How long the last look at memory took.", state.poll_took)
     yield gauge("poll_pause_seconds", "The longest time to the next look at memory.", state.pause)
     yield gauge(
+        "worst_poll_lateness_seconds",
+        "The most that a look at memory began later than planned, since the guard started.",
+        state.worst_lateness,
+    )
+    yield gauge(
         "config_last_reload_successful",
         "0: the last configuration was refused, and an older one is in force.",
         state.config_ok,

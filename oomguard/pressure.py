@@ -22,6 +22,8 @@ class Phase(StrEnum):
     ARMED = "armed"
     ACTING = "acting"
     RECOVERING = "recovering"
+    FALLBACK = "fallback"
+    """Its own decisions fail, and the kernel's choice stands in (`fallback`)."""
 
 
 class Level(StrEnum):

@@ -76,6 +76,8 @@ class State:
     poll_took: Seconds
     pause: Seconds
     """Until the next poll, at most: a state much older than this has no guard behind it."""
+    worst_lateness: Seconds
+    """The most that a poll of this guard began later than planned by the one before it."""
     configured: float
     """Wall time at which the configuration in force was loaded."""
     config_ok: bool
@@ -114,7 +116,7 @@ _REASONS = tuple(Reason)
 _WHOSE = tuple(StallOf)
 _LARGEST = (1 << 63) - 1
 
-STATE = Struct("=qd3BH4qdB3d2q5qdq5d2?2q")
+STATE = Struct("=qd3BH4qdB3d2q5qdq6d2?2q")
 SAMPLE = Struct("=d12q?2d12q")
 WATCHED = Struct("=B2H")
 """Of an entry, as they follow `STATE`: the length of its name, which comes next, and the numbers."""
@@ -169,6 +171,7 @@ def _pack_host(state: State) -> bytes:
         state.polled_at,
         state.poll_took,
         state.pause,
+        state.worst_lateness,
         state.configured,
         state.config_ok,
         state.psi,
@@ -183,7 +186,8 @@ def unpack_state(data: bytes) -> State:
     available, available_limit, swap_free, swap_limit, stall, whose, budget, exhausted_in, *rest = rest
     backlog, committed, commit_limit, *rest = rest
     available_term, available_kill, swap_term, swap_kill, commit_term, window, *rest = rest
-    polls, polled, polled_at, poll_took, pause, configured, config_ok, psi, candidates, spared = rest
+    polls, polled, polled_at, poll_took, pause, worst_lateness, configured, *rest = rest
+    config_ok, psi, candidates, spared = rest
     words = ((mode, _MODES), (phase, _PHASES), (level, _LEVELS), (whose, _WHOSE))
     if any(word >= len(known) for word, known in words) or reasons >> len(_REASONS):
         raise ValueError("unknown word")
@@ -220,6 +224,7 @@ def unpack_state(data: bytes) -> State:
         polled_at=polled_at,
         poll_took=poll_took,
         pause=pause,
+        worst_lateness=worst_lateness,
         configured=configured,
         config_ok=config_ok,
         psi=psi,

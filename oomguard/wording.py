@@ -83,6 +83,7 @@ PHASES = {
     Phase.ARMED: "Watching closely",
     Phase.ACTING: "Acting",
     Phase.RECOVERING: "Letting the figures settle",
+    Phase.FALLBACK: "Errors of its own, so the fallback decides; these figures are old",
 }
 
 LIFECYCLE = {
@@ -91,6 +92,8 @@ LIFECYCLE = {
     Lifecycle.RELOADED: "The new configuration is in force",
     Lifecycle.RELOAD_REFUSED: "The new configuration is refused, the old one stays in force",
     Lifecycle.STOPPING: "Stopping",
+    Lifecycle.FELL_BACK: "Errors of its own, so whom the kernel would pick is ended once memory is low",
+    Lifecycle.RESUMED: "It decides in full again",
 }
 
 

@@ -70,6 +70,7 @@ STATE = State(
     polled_at=Seconds(1000.0),
     poll_took=Seconds(0.000125),
     pause=Seconds(1.5),
+    worst_lateness=Seconds(0.25),
     configured=1_700_000_001.0,
     config_ok=False,
     psi=True,

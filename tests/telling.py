@@ -233,6 +233,7 @@ def state(
         polled_at=Seconds(0),
         poll_took=Seconds(0),
         pause=Seconds(1),
+        worst_lateness=Seconds(0.25),
         configured=0.0,
         config_ok=True,
         psi=True,

@@ -43,7 +43,8 @@ from tests.specimens import ACTING, ENDED, EVENTS, HOLDING, KILLING, RELIEVED, R
         (LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=""), {("config_reloads", ("refused",)): 1}),
         (LifecycleChanged(what=Lifecycle.STARTED, text=""), {}),
         (EVENTS[-2], {("degraded", ()): 1}),
-        (EVENTS[-1], {("failures", ()): 1}),
+        (LifecycleChanged(what=Lifecycle.FELL_BACK, text=""), {("fallbacks", ()): 1}),
+        (EVENTS[-1], {}),
     ],
 )
 def test_what_an_event_counts_for(event: Event, expected: dict[tuple[str, tuple[str, ...]], int]) -> None:

@@ -337,6 +337,7 @@ def published(pid: Pid, polled_at: float) -> State:
         polled_at=Seconds(polled_at),
         poll_took=Seconds(0.0),
         pause=Seconds(1.0),
+        worst_lateness=Seconds(0.25),
         configured=1.0,
         config_ok=True,
         psi=True,
