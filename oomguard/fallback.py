@@ -67,14 +67,9 @@ class Fallback:
     """One victim at a time, under one configuration."""
 
     def __init__(
-        self,
-        config: Config,
-        procfs: ProcFS,
-        machine: Machine,
-        own: Callable[[], frozenset[Pid]],
-        proc: str = "/proc",
+        self, config: Config, procfs: ProcFS, machine: Machine, own: Callable[[], frozenset[Pid]]
     ) -> None:
-        """`own`: the pids of oomguard itself; `proc`: what `procfs` reads as well."""
+        """`own`: the pids of oomguard itself."""
         self.is_calm = True
         """Memory was well at the last look, and nobody is in flight."""
         self._limits = config.limits
@@ -83,7 +78,7 @@ class Fallback:
         self._machine = machine
         self._registry = Registry(procfs, config.rules, resolver_for(config.rules, procfs))
         self._own = own
-        self._proc = proc
+        self._proc = procfs.proc
         self._flight: _Flight | None = None
         self._passed_over: frozenset[Key] = frozenset()
         self._settled_at = Seconds(0.0)

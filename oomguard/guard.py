@@ -238,7 +238,8 @@ class Guard:
         """Decide and act; then what can wait, none of which is the end of the rest."""
         attempt = self._failsafe.attempt
         attempt(self._mend)
-        turn = None if self._fallback.is_busy else attempt(self._decide)
+        aims = self._failsafe.stands_in and self._fallback.is_busy
+        turn = None if aims else attempt(self._decide)
         acting = self._hunt.in_flight
         if acting is not self._was_acting:
             self._was_acting = acting

@@ -62,6 +62,11 @@ class ProcFS:
         self._release = KeptOpen(f"{self._proc}/sys/kernel/osrelease", _parse_release)
         self._last_pid = KeptOpen(f"{self._proc}/loadavg", _parse_last_pid)
 
+    @property
+    def proc(self) -> str:
+        """The path of /proc."""
+        return self._proc
+
     def close(self) -> None:
         """Close what is kept open; a later reading opens it again."""
         self._memory.close()
