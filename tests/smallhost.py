@@ -9,8 +9,8 @@ from oomguard.units import KIB
 from tests.processfolder import RECORDED, host, place
 
 TOTAL = 4096
-"""MiB of memory, and no swap."""
-SWAPLESS = f"""MemTotal: {TOTAL * KIB} kB
+"""MiB of memory."""
+MEMINFO = f"""MemTotal: {TOTAL * KIB} kB
 MemFree: {{free}} kB
 MemAvailable: {{free}} kB
 Buffers: 0 kB
@@ -20,8 +20,8 @@ Active(file): 0 kB
 Inactive(file): 0 kB
 Unevictable: 0 kB
 Mlocked: 0 kB
-SwapTotal: 0 kB
-SwapFree: 0 kB
+SwapTotal: {{swap_total}} kB
+SwapFree: {{swap_free}} kB
 AnonPages: 0 kB
 Mapped: 0 kB
 Shmem: 0 kB
@@ -44,14 +44,22 @@ class SmallHost:
             shutil.copytree(RECORDED / name, root / "proc" / name)
         for name in ("uptime", "vmstat"):
             shutil.copy(RECORDED / name, root / "proc" / name)
+        self._swap = 0, 0
         self.has_available(TOTAL)
 
     def has_available(self, mib: int) -> None:
-        meminfo = self.root / "proc/meminfo"
-        before = meminfo.read_text() if meminfo.exists() else ""
-        text = SWAPLESS.format(free=mib * KIB)
-        if text != before:
-            meminfo.write_text(text)
+        self._available = mib
+        self._tell()
+
+    def has_swap(self, *, total: int, free: int) -> None:
+        self._swap = total, free
+        self._tell()
+
+    def _tell(self) -> None:
+        total, free = self._swap
+        sizes = {"free": self._available, "swap_total": total, "swap_free": free}
+        text = MEMINFO.format(**{name: size * KIB for name, size in sizes.items()})
+        (self.root / "proc/meminfo").write_text(text)
 
     def runs(
         self, pid: int, mib: int, *, adj: int = 0, oom_score: int | None = None, exe: str = "/bin/hog"

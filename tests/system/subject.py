@@ -135,6 +135,16 @@ class Subject:
         with Reader.open(self._record) as reader:
             return sum(n for counter, n in reader.counters().items() if counter.family == family)
 
+    def helpers(self, word: str) -> tuple[int, ...]:
+        """The pids of its helpers that have this word in their command lines."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+        return tuple(pid for pid, line in lines.items() if word.encode() in line.split(b"\0"))
+
+    def ended(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._process.poll()
+
     def major_faults(self) -> int:
         """majflt of proc_pid_stat(5)."""
         return int(Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[9])
