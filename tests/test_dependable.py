@@ -87,6 +87,11 @@ class Life(Turns):
         self.now = 1000.0
         self._host, self._hog = host, hog
         self._turns_left = MOST_TURNS
+        self._jump: tuple[int, Callable[[], None]] | None = None
+
+    def jumps(self, turn: int, jump: Callable[[], None]) -> None:
+        """Something happens before this turn."""
+        self._jump = MOST_TURNS - turn, jump
 
     def wait(self, pause: Seconds) -> frozenset[int]:
         assert pause > 0 or self.now == 1000.0, "it would take all of a CPU"
@@ -96,6 +101,8 @@ class Life(Turns):
             shutil.rmtree(self._host.root / f"proc/{self._hog.pid}")
             self._host.has_available(TOTAL - DATABASE - BYSTANDER)
             self._turns_left = CALM
+        if self._jump is not None and self._turns_left == self._jump[0]:
+            self._jump[1]()
         self._turns_left -= 1
         return frozenset() if self._turns_left else stop()
 
@@ -303,3 +310,70 @@ def test_when_the_fallback_fails_as_well_it_is_given_up(
 def ending_after(turns: int, wait: Callable[[Life, Seconds], frozenset[int]]) -> Any:
     left = count(turns, -1)
     return lambda life, pause: wait(life, pause) if next(left) else stop()
+
+
+class Clocks:
+    """All of them; each can be set."""
+
+    def __init__(self, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._life = life
+        self._wall, self._asleep = 0.0, 0.0
+        wall, clock = time.time, time.clock_gettime
+        monkeypatch.setattr(time, "time", lambda: wall() + self._wall)
+        monkeypatch.setattr(
+            time,
+            "clock_gettime",
+            lambda which: clock(which) + (self._asleep if which == time.CLOCK_BOOTTIME else 0),
+        )
+
+    def step_back(self) -> None:
+        self._wall = -DAY
+
+    def step_ahead(self) -> None:
+        self._wall = 1000 * DAY
+
+    def suspend(self) -> None:
+        """And resume: CLOCK_MONOTONIC stands still meanwhile (clock_gettime(2))."""
+        self._wall = self._asleep = DAY
+
+    def freeze(self) -> None:
+        """As a virtual machine may be for a while, which none of the host's clocks shows to it."""
+        self._life.now += DAY
+        self._wall = self._asleep = DAY
+
+
+DAY = 86400.0
+JUMPS = (Clocks.step_back, Clocks.step_ahead, Clocks.suspend, Clocks.freeze)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3, 6])
+@pytest.mark.parametrize("jump", JUMPS, ids=name_of)
+def test_a_clock_that_jumps_costs_no_kill_and_no_bystander(
+    world: World, monkeypatch: pytest.MonkeyPatch, jump: Callable[[Clocks], None], turn: int
+) -> None:
+    clocks = Clocks(world.life, monkeypatch)
+    world.life.jumps(turn, lambda: jump(clocks))
+    world.guard.run(())
+    assert world.is_well()
+    assert not world.failures()
+
+
+@pytest.mark.parametrize("share", [0.11, 0.5])
+@pytest.mark.parametrize("jump", JUMPS, ids=name_of)
+def test_while_memory_is_not_low_nobody_dies_of_a_jump(
+    world: World, monkeypatch: pytest.MonkeyPatch, jump: Callable[[Clocks], None], share: float
+) -> None:
+    """Nor of a day of stall: somebody may have waited for memory just when the machine was frozen."""
+    clocks = Clocks(world.life, monkeypatch)
+    world.host.has_available(int(TOTAL * share))
+
+    def happen() -> None:
+        jump(clocks)
+        world.host.has_stalled(DAY)
+
+    world.life.jumps(10, happen)
+    monkeypatch.setattr(Life, "wait", ending_after(60, Life.wait))
+    world.guard.run(())
+    assert not [event for event in events(world.writer) if isinstance(event, Killing)]
+    assert world.hog.poll() is None
+    assert not world.failures()

@@ -49,12 +49,16 @@ def fail(text: str = "no") -> None:
     raise ValueError(text)
 
 
+def failing(text: str) -> Callable[[], None]:
+    return lambda: fail(text)
+
+
 def test_each_error_is_counted_and_each_kind_is_told_once(writer: Writer) -> None:
     woken: list[None] = []
     failsafe = Failsafe(writer, lambda: woken.append(None))
     assert failsafe.attempt(lambda: 7) == 7
     for text in ("one", "two", "one", "two", "two"):
-        assert failsafe.attempt(lambda text=text: fail(text)) is None
+        assert failsafe.attempt(failing(text)) is None
     texts = [event.text.partition(" at ")[0] for event in told(writer) if isinstance(event, Failed)]
     assert (texts, len(woken)) == (["ValueError: one", "ValueError: two"], 2)
     assert failures(writer) == 5
@@ -63,7 +67,7 @@ def test_each_error_is_counted_and_each_kind_is_told_once(writer: Writer) -> Non
 def test_however_many_kinds_there_are_the_journal_is_not_flooded(writer: Writer) -> None:
     failsafe = Failsafe(writer, lambda: None)
     for number in range(2 * MOST_TOLD):
-        failsafe.attempt(lambda number=number: fail(str(number)))
+        failsafe.attempt(failing(str(number)))
     assert (len(told(writer)), failures(writer)) == (MOST_TOLD, 2 * MOST_TOLD)
 
 

@@ -66,6 +66,7 @@ QUIET = {
     "OomguardEventsDropped": "all is told",
     "OomguardSlow": "where the CPUs are not overrun",
     "OomguardFailed": "no error of its own",
+    "OomguardFallback": "nor one at each poll",
     "OomguardDegraded": "where nothing is missing",
 }
 """Alerts that may have nothing to say, and why."""

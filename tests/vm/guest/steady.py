@@ -1,12 +1,14 @@
-"""A host that thrashes, and a guard that does not: it waits for no page of its own, and is never late."""
+"""A host that thrashes, and a guard that does not: it waits for no page of its own, and is not late."""
 
 from __future__ import annotations
 
 import ctypes
-import json
+import mmap
 import os
+import signal
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +16,12 @@ from tests.vm.guest import guard
 from tests.vm.guest.check import check, measured
 from tests.vm.guest.guard import GUARD, counter, status
 from tests.vm.guest.hog import hog
-from tests.vm.guest.host import meminfo, until
+from tests.vm.guest.host import until
+
+BOUND = 0.5
+"""Seconds: what docs/reliability.md states. Beyond what the machine itself is late, on its emulated CPUs."""
+TICK = 0.05
+MCL_CURRENT, MCL_FUTURE = 1, 2
 
 
 @check(limit=120)
@@ -23,64 +30,71 @@ def starts() -> None:
     until(lambda: counter("polls") > 10, "polls")
 
 
-@check(limit=240)
-def no_page() -> None:
+@check(limit=150)
+def it_waits_for_no_page_and_is_not_late_while_swap_thrashes() -> None:
+    with _steady("swap"), hog("swapper", "work", "1100") as unit:
+        until(lambda: not unit.alive, "its death", limit=100)
+
+
+@check(limit=200)
+def it_waits_for_no_page_and_is_not_late_while_files_thrash() -> None:
+    """Those of programs as well: what is not locked goes."""
+    with (
+        _steady("files"),
+        hog("mapper", "map", "/var/tmp/map", "400") as mapper,
+        hog("worker", "work", "900") as worker,
+    ):
+        until(lambda: not (mapper.alive and worker.alive), "a death", limit=120)
+
+
+@check()
+def nothing_failed() -> None:
+    assert counter("failures") == counter("fallbacks") == 0
+
+
+@contextmanager
+def _steady(what: str) -> Iterator[None]:
+    """Nothing that the guard has is in memory by chance before, and all that it needs is throughout."""
     Path("/proc/sys/vm/drop_caches").write_text("3")
     pid = GUARD.pid
-    before, helpers = _major_faults(pid), _helpers(pid)
-    measured("majflt start", before)
-    others = sum(map(_major_faults, helpers))
-    for line in _file_pages(pid):
-        measured(line, 0)
-    measured("late before", status()["state"]["worst_lateness"])
-    measured("avail", meminfo("MemAvailable"))
-    r, w = os.pipe()
-    child = os.fork()
-    if child == 0:
-        ctypes.CDLL(None).mlockall(3)
+    helpers = tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    own, theirs = _major_faults(pid), sum(map(_major_faults, helpers))
+    with _clock() as lateness:
+        yield
+        machine, worst = lateness(), status()["state"]["worst_lateness"]
+    measured(f"{what}: major faults of the guard", faults := _major_faults(pid) - own)
+    measured(f"{what}: major faults of its helpers", sum(map(_major_faults, helpers)) - theirs)
+    measured(f"{what}: the most that a poll was late since the start, s", worst)
+    measured(f"{what}: the most that a locked real-time process was late, s", machine)
+    assert GUARD.pid == pid, "another guard"
+    assert not faults, f"{faults} major faults"
+    assert worst <= machine + BOUND, f"{worst:.2f} s late, the machine {machine:.2f} s"
+
+
+@contextmanager
+def _clock() -> Iterator[Callable[[], float]]:
+    """A process that no shortage touches: the most that it was late is the machine's own doing."""
+    told = mmap.mmap(-1, mmap.PAGESIZE)
+    pid = os.fork()
+    if not pid:
+        ctypes.CDLL(None).mlockall(MCL_CURRENT | MCL_FUTURE)
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))
-        end, worst, last = time.monotonic() + 60, 0.0, time.monotonic()
-        while time.monotonic() < end:
-            time.sleep(0.05)
+        worst, last = 0.0, time.monotonic()
+        while True:
+            time.sleep(TICK)
             now = time.monotonic()
-            worst, last = max(worst, now - last - 0.05), now
-        os.write(w, str(worst).encode())
-        os._exit(0)
+            worst, last = max(worst, now - last - TICK), now
+            struct.pack_into("d", told, 0, worst)
     try:
-        with hog("thrash", "work", "1100") as unit:
-            until(lambda: not unit.alive, "its death", limit=200)
-            measured("faults at death", _major_faults(pid) - before)
-            measured("ending", unit.ending)
-    except AssertionError as error:
-        measured(str(error), 0)
-    measured("avail", meminfo("MemAvailable"))
-    assert GUARD.pid == pid
-    measured("probe late", float(os.read(r, 100)))
-    measured("late after", status()["state"]["worst_lateness"])
-    measured("major faults of the guard", _major_faults(pid) - before)
-    measured("major faults of its helpers", sum(map(_major_faults, helpers)) - others)
-    for line in _file_pages(pid):
-        measured(line, 0)
-    measured(json.dumps(status()["events"][-6:])[:3000], 0)
+        yield lambda: float(struct.unpack_from("d", told)[0])
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def _major_faults(pid: int) -> int:
-    """majflt of proc_pid_stat(5)."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[9])
-
-
-def _helpers(pid: int) -> tuple[int, ...]:
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return tuple(map(int, told.split()))
-
-
-def _file_pages(pid: int) -> list[str]:
-    found, name = {}, ""
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        words = line.split()
-        if "-" in words[0] and not words[0].endswith(":"):
-            name = words[-1] + words[1] if len(words) > 5 else "anon"
-        elif words[0] in {"Size:", "Rss:", "Locked:"}:
-            found.setdefault(name, {}).setdefault(words[0], 0)
-            found[name][words[0]] += int(words[1])
-    return [f"{name} {sizes}" for name, sizes in found.items()]
+    """majflt of proc_pid_stat(5); 0 for who has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[9])
+    except FileNotFoundError:
+        return 0
