@@ -235,7 +235,7 @@ class Guard:
         return sample, self._warden.of(path, host)
 
     def _poll(self) -> None:
-        """Decide and act; then what can wait, none of which is the end of the rest."""
+        """Decide and act; then all else."""
         attempt = self._failsafe.attempt
         attempt(self._mend)
         aims = self._failsafe.stands_in and self._fallback.is_busy
@@ -249,8 +249,7 @@ class Guard:
             self._do_without()
         else:
             self._events += self._failsafe.decided(self._fallback)
-            attempt(partial(self._follow_up, turn))
-            attempt(partial(self._publish, turn))
+            self._follow_up(turn)
         attempt(self._tell)
 
     def _mend(self) -> None:
@@ -278,14 +277,16 @@ class Guard:
         return Turn(sample=sample, host=host, overall=overall, before=before)
 
     def _follow_up(self, turn: Turn) -> None:
-        sample, host = turn.sample, turn.host
-        self._easing.follow(sample, host)
+        """What can wait until it is decided; none of it is the end of the rest."""
+        attempt, sample, host = self._failsafe.attempt, turn.sample, turn.host
+        attempt(partial(self._easing.follow, sample, host))
         if not self._hunt.in_flight:
-            self._rest(sample, host)
-        self._note(turn)
-        self._learn()
+            attempt(partial(self._rest, sample, host))
+        attempt(partial(self._note, turn))
+        attempt(self._learn)
         if self._phases.now is not Phase.CALM:
-            self._sampler.follow()
+            attempt(self._sampler.follow)
+        attempt(partial(self._publish, turn))
 
     def _do_without(self) -> None:
         """Nothing was decided: after a few such polls the fallback decides, and what it went by is made anew.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,10 @@ class Sleeper(subprocess.Popen[bytes]):
         self.wait()
 
 
+def nothing() -> None:
+    """What happens mostly."""
+
+
 class Life(Turns):
     """Time passes, and whoever was killed is gone, with its memory."""
 
@@ -87,11 +92,15 @@ class Life(Turns):
         self.now = 1000.0
         self._host, self._hog = host, hog
         self._turns_left = MOST_TURNS
-        self._jump: tuple[int, Callable[[], None]] | None = None
+        self._jumps: dict[int, Callable[[], None]] = {}
 
     def jumps(self, turn: int, jump: Callable[[], None]) -> None:
         """Something happens before this turn."""
-        self._jump = MOST_TURNS - turn, jump
+        self._jumps[MOST_TURNS - turn] = jump
+
+    def passes(self, seconds: float) -> None:
+        """More time than was asked for."""
+        self.now += seconds
 
     def wait(self, pause: Seconds) -> frozenset[int]:
         assert pause > 0 or self.now == 1000.0, "it would take all of a CPU"
@@ -101,8 +110,7 @@ class Life(Turns):
             shutil.rmtree(self._host.root / f"proc/{self._hog.pid}")
             self._host.has_available(TOTAL - DATABASE - BYSTANDER)
             self._turns_left = CALM
-        if self._jump is not None and self._turns_left == self._jump[0]:
-            self._jump[1]()
+        self._jumps.pop(self._turns_left, nothing)()
         self._turns_left -= 1
         return frozenset() if self._turns_left else stop()
 
@@ -312,6 +320,17 @@ def ending_after(turns: int, wait: Callable[[Life, Seconds], frozenset[int]]) ->
     return lambda life, pause: wait(life, pause) if next(left) else stop()
 
 
+def test_how_late_a_poll_was_at_the_most_is_in_the_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.host.has_available(TOTAL)
+    for turn, seconds in ((5, 0.7), (9, 0.2)):
+        world.life.jumps(turn, partial(world.life.passes, seconds))
+    monkeypatch.setattr(Life, "wait", ending_after(20, Life.wait))
+    world.guard.run(())
+    assert state(world.writer).worst_lateness == pytest.approx(0.7)
+
+
 class Clocks:
     """All of them; each can be set."""
 
@@ -338,7 +357,7 @@ class Clocks:
 
     def freeze(self) -> None:
         """As a virtual machine may be for a while, which none of the host's clocks shows to it."""
-        self._life.now += DAY
+        self._life.passes(DAY)
         self._wall = self._asleep = DAY
 
 
