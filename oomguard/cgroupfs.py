@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from oomguard.cgroup import Layout
@@ -24,6 +25,8 @@ ATTRIBUTES = ((Preference.OMIT, "user.oomd_omit"), (Preference.AVOID, "user.oomd
 """Where systemd keeps ManagedOOMPreference= of a unit (src/core/cgroup.c `cgroup_oomd_xattr_apply()`)."""
 TRUE = frozenset((b"1", b"yes", b"y", b"true", b"t", b"on"))
 """systemd's `parse_boolean()`."""
+MAGIC = frozenset("*?[")
+"""What makes a name a glob."""
 
 
 class GroupStalls:
@@ -93,6 +96,16 @@ class CgroupFS:
                 return sorted(decode(each.name) for each in entries if each.is_dir(follow_symlinks=False))
         except OSError:
             return []
+
+    def matching(self, path: str) -> list[str]:
+        """The v2 groups that `path` means, whose last part may be a glob over the children of a group.
+
+        Without a glob it is the path itself, whether there is such a group or not.
+        """
+        parent, _, last = path.rpartition("/")
+        if MAGIC.isdisjoint(last):
+            return [path]
+        return [f"{parent}/{name}" for name in self.children(parent or "/") if fnmatchcase(name, last)]
 
     def marks(self, path: str) -> Marks:
         """What the system says of a v2 group. Takes locks of the kernel's: never in the kill path."""

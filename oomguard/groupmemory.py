@@ -47,6 +47,11 @@ class GroupMemory:
         self._limit = min(limits, default=None)
         self._swap_limit = min(self._values("memory.swap.max", groups), default=None)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether anything limits it, as of when that was learnt."""
+        return self._limit is not None
+
     def read(self, entry: Entry, at: Seconds, host: Memory) -> Reading | None:
         """The group now; None where nothing limits it. Safe in the kill path."""
         limit = self._limit

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from oomguard.cgroupfs import CgroupFS
 from oomguard.enclosure import Enclosure, Entry, Reading
@@ -22,7 +21,6 @@ LIST_EVERY = Seconds(5.0)
 """How often it is looked for groups that have come or gone, and for limits that have changed."""
 SHARE = 0.05
 """Of a CPU, for reading them; longer pauses make up for what is dear to read."""
-MAGIC = frozenset("*?[")
 
 Pretended = Callable[[str], Bytes]
 """How much of a group's memory a dry run takes for free."""
@@ -58,8 +56,9 @@ class Warden:
             return
         self._list_at = Seconds(at + LIST_EVERY)
         found: dict[str, Entry] = {}
-        for path, entry in self._matches():
-            found.setdefault(path, entry)
+        for entry in self._entries:
+            for path in self._cgroups.matching(entry.path):
+                found.setdefault(path, entry)
         for path in self._wards.keys() - found.keys():
             self._wards.pop(path).memory.close()
         for path, entry in found.items():
@@ -154,16 +153,6 @@ class Warden:
 
     def _latest(self) -> Iterator[Assessment]:
         return (ward.latest for ward in self._wards.values() if ward.latest is not None)
-
-    def _matches(self) -> Iterator[tuple[str, Entry]]:
-        for entry in self._entries:
-            parent, _, last = entry.path.rpartition("/")
-            if MAGIC.isdisjoint(last):
-                yield entry.path, entry
-                continue
-            for name in self._cgroups.children(parent or "/"):
-                if fnmatchcase(name, last):
-                    yield f"{parent}/{name}", entry
 
 
 def _without(reading: Reading, pretended: Bytes) -> Reading:

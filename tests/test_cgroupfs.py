@@ -150,6 +150,25 @@ def test_children(tmp_path: Path) -> None:
     assert "pens" in cgroups.children("/")
 
 
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/pens/a*", ["/pens/a", "/pens/ab"]),
+        ("/pens/[!a]", ["/pens/b"]),
+        ("/pens", ["/pens"]),
+        ("/gone", ["/gone"]),
+        ("/gone/*", []),
+        ("/pen?", ["/pens"]),
+        ("/", ["/"]),
+    ],
+)
+def test_the_groups_that_a_path_means(tmp_path: Path, path: str, found: list[str]) -> None:
+    cgroups = unified(tmp_path)
+    for name in ("a", "ab", "b"):
+        group(tmp_path, f"pens/{name}")
+    assert cgroups.matching(path) == found
+
+
 def test_values(tmp_path: Path) -> None:
     cgroups = unified(tmp_path)
     (group(tmp_path, "a") / "memory.max").write_text("max\n")
