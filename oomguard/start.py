@@ -16,12 +16,13 @@ from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
 from oomguard.handover import NOTHING_OPENED, Legacy, Opened
+from oomguard.privilege import COSTS, SILENT, lacking
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
 from oomguard.sources import Source, wanted
 from oomguard.teller import Teller
 from oomguard.trigger import Line, NoTrigger, open_trigger
-from oomguard.units import KIB, Bytes, Seconds
+from oomguard.units import KIB, Bytes, Pid, Seconds
 from oomguard.wakeup import Wakeup
 
 LEAN = (
@@ -94,7 +95,7 @@ def _run(left: int, path: str, mode: str, metrics: str) -> None:
         companion,
         legacy.opened,
     )
-    missing += legacy.opened.missing + _signals() + _alarm(wakeup) + _resident()
+    missing += legacy.opened.missing + _signals() + _silently_lacking(procfs) + _alarm(wakeup) + _resident()
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)
     del ballast
@@ -138,6 +139,12 @@ def _signals() -> tuple[str, ...]:
     except OSError as error:
         return (f"nobody can be signalled ({error.strerror}): that takes Linux 5.3 or later",)
     return ()
+
+
+def _silently_lacking(procfs: ProcFS) -> tuple[str, ...]:
+    """The capabilities whose lack would show no earlier than in an emergency."""
+    missing = lacking(procfs.process(Pid(os.getpid())).cap_effective, SILENT)
+    return tuple(f"{COSTS[each]}: give it {each.spelt}" for each in missing)
 
 
 def _alarm(wakeup: Wakeup) -> tuple[str, ...]:
