@@ -253,3 +253,19 @@ def test_the_sockets_of_a_unit_are_served(tmp_path: Path) -> None:
         finally:
             activated.terminate()
             activated.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: has no capabilities to hand on")
+@pytest.mark.parametrize("user", [0, 4242])
+def test_it_lets_go_of_all_that_it_was_handed(user: int) -> None:
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("needs setpriv to hand capabilities on")
+    handed = ("--inh-caps=+kill,+setuid,+setgid", "--ambient-caps=+kill,+setuid,+setgid")
+    who = (f"--reuid={user}", f"--regid={user}", "--clear-groups")
+    script = "from oomguard import exporter; exporter.relinquish(); print(open('/proc/self/status').read())"
+    words = (setpriv, *who, *handed, sys.executable, "-c", script)
+    status = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    held = dict(re.findall(r"^(Cap\w+):\t(\w+)$", status, re.MULTILINE))
+    assert {held[kind] for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {"0" * 16}
+    assert "\nUid:\t0\t" not in status
