@@ -85,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
 
     status = _command(commands, "status", _status, "show what the guard sees and does")
     status.add_argument("--json", action="store_true", help="print one JSON document")
+
+    doctor = _command(commands, "doctor", _doctor, "say what on this host keeps a guard from its work")
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 
 
@@ -181,6 +184,16 @@ def _status(options: argparse.Namespace) -> int:
     seen = status.look(record_path(options.config))
     sys.stdout.write(f"{status.document(seen)}\n" if options.json else status.words(seen))
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from oomguard import doctor
+    from oomguard.examination import Examiner
+    from oomguard.finding import is_well
+
+    found = doctor.diagnose(options.config, Examiner())
+    sys.stdout.write(f"{doctor.document(found)}\n" if options.json else doctor.words(found))
+    return 0 if is_well(found) else 1
 
 
 def _address(text: str) -> Address:

@@ -43,6 +43,18 @@ PROMPT = SIZED | {b"ramfs", b"proc", b"sysfs", b"overlay", b"btrfs", b"zfs"}
 """What has no block device, and answers at once all the same."""
 
 
+# 24 29 0:22 / /proc rw,relatime shared:12 - proc proc rw,hidepid=invisible
+_PROC_OPTIONS = re.compile(rb" /proc \S+ .*?- proc \S+ (\S+)$", re.MULTILINE)
+_SHOWS_ALL = frozenset((b"0", b"off"))
+
+
+def hides_processes(data: bytes) -> bool:
+    """Whether /proc, as it is mounted last, hides the processes of others (proc(5), hidepid)."""
+    found = _PROC_OPTIONS.findall(data)
+    options = dict(option.partition(b"=")[::2] for option in found[-1].split(b",")) if found else {}
+    return options.get(b"hidepid", b"off") not in _SHOWS_ALL
+
+
 def in_memory(mounts: tuple[Mount, ...]) -> Iterator[Mount]:
     """One mount of each file system in memory whose path leads to it, past none that may hang.
 

@@ -17,7 +17,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "base": frozenset({"units", "errors", "names", "fields", "frozen"}),
     "parsers": frozenset({
             "meminfo", "vmstat", "zoneinfo", "swapspace", "arcstats", "psi", "process", "cgroup", "mountinfo",
-            "memcg", "taskstats",
+            "memcg", "taskstats", "privilege",
         }),
     "decide": frozenset(
         {
@@ -30,7 +30,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "words": frozenset(
         {
             "event", "account", "counters", "state", "codec", "layout", "orders", "reliefwords", "wording",
-            "roster", "entry",
+            "roster", "entry", "finding", "hostfindings", "guardfindings", "settingfindings",
         }
     ),
     "sense": frozenset(
@@ -52,7 +52,7 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "tmpfs", "errand", "stopunit", "journal", "valve", "follower", "hooks", "metrics", "admission",
             "passwords", "webconfig", "protection", "pages", "collector", "listening", "webserver", "gateway",
-            "exporter", "rank", "listing", "status", "check",
+            "exporter", "rank", "listing", "status", "check", "examination", "doctor",
         }
     ),
     "front": frozenset({"cli", "__main__", "__init__"}),
@@ -85,7 +85,7 @@ HOMES = {
     "psutil": set(),
     "argparse": {"cli"},
     "tomllib": {"documents"},
-    "ctypes": {"kill", "resident"},
+    "ctypes": {"kill", "resident", "exporter", "examination"},
     "subprocess": set(),
     "logging": {"webserver"},
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomguard.mountinfo import Mount, in_memory, parse_mountinfo
+from oomguard.mountinfo import Mount, hides_processes, in_memory, parse_mountinfo
 
 HOST = rb"""21 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,discard
 22 21 0:5 / /dev rw,nosuid shared:2 - devtmpfs udev rw,size=1000k
@@ -90,3 +90,21 @@ def test_each_file_system_is_asked_once() -> None:
 )
 def test_whatever_the_root_is(root: bytes, found: list[bytes]) -> None:
     assert paths(root + b"5 1 0:5 / /run rw - tmpfs none rw\n") == found
+
+
+@pytest.mark.parametrize(
+    ("mounts", "hides"),
+    [
+        (b"", False),
+        (b"28 21 0:25 / /proc rw - proc proc rw\n", False),
+        (b"28 21 0:25 / /proc rw,nosuid shared:3 - proc proc rw,hidepid=invisible\n", True),
+        (b"28 21 0:25 / /proc rw - proc proc rw,gid=4,hidepid=2\n", True),
+        (b"28 21 0:25 / /proc rw - proc proc rw,hidepid=0\n", False),
+        (b"28 21 0:25 / /proc rw - proc proc rw,hidepid=off\n", False),
+        (b"28 21 0:25 / /chroot/proc rw - proc proc rw,hidepid=2\n", False),
+        (b"28 21 0:25 / /proc rw - proc proc rw\n29 28 0:26 / /proc rw - proc proc rw,hidepid=4\n", True),
+        (b"28 21 0:25 / /proc rw - tmpfs hidepid=2 rw\n", False),
+    ],
+)
+def test_a_proc_that_hides_processes(mounts: bytes, hides: bool) -> None:
+    assert hides_processes(HOST.replace(b"28 21 0:25 / /proc rw - proc proc rw\n", mounts)) is hides
