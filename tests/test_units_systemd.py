@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from oomguard.config import DEFAULTS
+from oomguard.privilege import Capability
 
 UNITS = Path(__file__).parents[1] / "systemd"
 GUARD = UNITS / "oomguard.service"
 EXPORTER = UNITS / "oomguard-exporter.service"
-CATALOG = UNITS / "oomguard.catalog"
 TEXTFILE = UNITS / "oomguard-textfile.service"
 PUSH = UNITS / "oomguard-push.service"
 HOOKS = UNITS / "oomguard-hooks.service"
+OWN_USER = UNITS / "own-user.conf"
+KINDS = frozenset((".service", ".socket", ".timer"))
 
 
 def analyze(*arguments: str) -> str:
@@ -37,7 +39,9 @@ def installed(unit: Path, folder: Path) -> str:
 
 def test_verify_finds_nothing(tmp_path: Path) -> None:
     assert (
-        analyze("verify", *(installed(unit, tmp_path) for unit in sorted(UNITS.iterdir()) if unit != CATALOG))
+        analyze(
+            "verify", *(installed(unit, tmp_path) for unit in sorted(UNITS.iterdir()) if unit.suffix in KINDS)
+        )
         == ""
     )
 
@@ -84,8 +88,22 @@ def test_what_would_keep_the_guard_from_its_work(key: str) -> None:
     assert key not in settings(GUARD)
 
 
+def test_a_user_of_its_own_has_all_the_capabilities_that_root_has_here() -> None:
+    assert settings(OWN_USER)["AmbientCapabilities"] == settings(GUARD)["CapabilityBoundingSet"]
+
+
+def test_the_unit_gives_the_capabilities_that_doctor_asks_for() -> None:
+    given = settings(GUARD)["CapabilityBoundingSet"].split()
+    assert sorted(given) == sorted(capability.spelt for capability in Capability)
+
+
+def test_a_user_of_its_own_is_made() -> None:
+    user = settings(OWN_USER)["User"]
+    assert (UNITS / "oomguard.sysusers").read_text().startswith(f"u {user} - ")
+
+
 def test_the_guard_may_release_the_memory_of_its_victims() -> None:
-    assert "process_mrelease" in settings(GUARD)["SystemCallFilter"].split()
+    assert "\nSystemCallFilter=@system-service process_mrelease\n" in GUARD.read_text()
 
 
 @pytest.mark.parametrize("unit", [EXPORTER, HOOKS], ids=["exporter", "hooks"])

@@ -22,6 +22,7 @@ MACHINES = {
     "machine": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "service": Machine(),
     "kills": Machine(),
+    "privileges": Machine(),
     "telling": Machine(),
     "relief": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "faults": Machine(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -13,6 +14,11 @@ OOMGUARD = "/opt/oomguard/bin/oomguard"
 CONFIG = Path("/etc/oomguard/oomguard.toml")
 GUARD = Unit("oomguard.service")
 EXPORTER = Unit("oomguard-exporter.service")
+UNITS = tuple(
+    str(path)
+    for path in sorted(Path("/opt/vm/systemd").glob("*"))
+    if path.suffix in {".service", ".socket", ".timer"}
+)
 METRICS = "http://127.0.0.1:9797/metrics"
 
 
@@ -20,8 +26,7 @@ def install(config: str) -> None:
     """Puts the units and the configuration into place and starts both."""
     CONFIG.parent.mkdir(exist_ok=True)
     CONFIG.write_text(config)
-    units = map(str, sorted(Path("/opt/vm/systemd").iterdir()))
-    run("install", "-m", "644", *units, "/etc/systemd/system")
+    run("install", "-m", "644", *UNITS, "/etc/systemd/system")
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--now", GUARD.name, EXPORTER.name)
 
@@ -54,6 +59,19 @@ def counter(name: str, **labels: str) -> int:
 def events(kind: str) -> list[dict[str, Any]]:
     """The latest events of a kind, oldest first."""
     return [event for event in status()["events"] if event["kind"] == kind]
+
+
+def doctor() -> tuple[int, list[dict[str, Any]]]:
+    """How `oomguard doctor` ends, and what it finds."""
+    done = subprocess.run((OOMGUARD, "doctor", "--json"), check=False, capture_output=True, text=True)
+    assert not done.stderr, done.stderr
+    findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
+    return done.returncode, findings
+
+
+def bad(findings: list[dict[str, Any]]) -> list[str]:
+    """What of it somebody should do something about."""
+    return [each["what"] for each in findings if each["severity"] in {"warning", "problem"}]
 
 
 def journal(unit: Unit) -> str:

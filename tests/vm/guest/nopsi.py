@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.vm.guest import guard
 from tests.vm.guest.check import check
-from tests.vm.guest.guard import GUARD, counter, events, journal, status
+from tests.vm.guest.guard import GUARD, bad, counter, doctor, events, journal, status
 from tests.vm.guest.hog import leaker_dies
 from tests.vm.guest.host import until
 
@@ -21,6 +21,14 @@ def starts_and_says_what_is_missing() -> None:
     assert "psi=1" in told[0], told
     until(lambda: "psi=1" in journal(GUARD), "the same in the journal")
     assert not status()["state"]["psi"]
+
+
+@check()
+def doctor_says_so_too() -> None:
+    code, findings = doctor()
+    assert code == 1
+    (what,) = bad(findings)
+    assert "psi=0" in what, what
 
 
 @check(limit=90)
