@@ -25,6 +25,7 @@ from oomguard.guardfindings import (
     reservation_findings,
     residence_findings,
     said_findings,
+    storm_findings,
 )
 from oomguard.hostfindings import Host, host_findings
 from oomguard.privilege import Privileges
@@ -57,6 +58,8 @@ def _findings(path: str | None, examiner: Examiner) -> Iterator[Finding]:
         yield from host_findings(host, DEFAULTS.limits.stall_of)
         return
     yield from host_findings(host, config.limits.stall_of)
+    if isinstance(guard, Present) and (who := examiner.privileges(guard.state.pid)) is not None:
+        yield from storm_findings(config.storm.action, who)
     yield from _settings(config, host, own, examiner)
 
 

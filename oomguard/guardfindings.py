@@ -11,6 +11,7 @@ from oomguard.frozen import frozen
 from oomguard.names import printable, quoted
 from oomguard.privilege import COSTS, SILENT, Capability, Privileges, holds, lacking
 from oomguard.state import State
+from oomguard.storm import Response
 from oomguard.units import MIB, Bytes, Pid, Uid
 from oomguard.wording import line, size
 
@@ -147,6 +148,16 @@ def reservation_findings(reserved: Bytes | None) -> Iterator[Finding]:
             Topic.PRIVILEGES,
             "No memory is set aside for the guard and its helpers (memory.min).",
             "MemoryMin=32M in its unit, and in each slice above it; systemd/oomguard.service has none above.",
+        )
+
+
+def storm_findings(action: Response, who: Privileges) -> Iterator[Finding]:
+    """Whether units can be stopped: systemd obeys root, and others as far as polkit lets it."""
+    if action is Response.STOP_UNIT and who.uid != 0:
+        yield warning(
+            Topic.CONFIGURATION,
+            f'storm.action = "stop-unit" takes root, and the guard is uid {who.uid}: polkit has to allow it.',
+            "Allow org.freedesktop.systemd1.manage-units to the guard's user, or run the guard as root.",
         )
 
 

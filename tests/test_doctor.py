@@ -88,9 +88,9 @@ def test_document() -> None:
 
 def test_of_the_guard_that_runs(config: Callable[[str], str]) -> None:
     ward = Ward(Present(state=STATE, degraded=()), POOR)
-    found = told(doctor.diagnose(config(""), ward))
+    found = told(doctor.diagnose(config('storm.action = "stop-unit"'), ward))
     assert STATE.pid in ward.asked
-    for what in ("in dry run", "The guard lacks CAP_KILL", "not locked in memory", "hidepid"):
+    for what in ("in dry run", "stop-unit", "The guard lacks CAP_KILL", "not locked in memory", "hidepid"):
         assert what in found
     assert "lacks CAP_IPC_LOCK" not in found, "said twice"
 

@@ -20,8 +20,10 @@ from oomguard.guardfindings import (
     reservation_findings,
     residence_findings,
     said_findings,
+    storm_findings,
 )
 from oomguard.privilege import Capability, Privileges
+from oomguard.storm import Response
 from oomguard.units import MIB, Bytes, Pid, Uid
 from tests.specimens import HOSTILE, STATE
 
@@ -114,6 +116,14 @@ def test_what_became_of_the_guard(guard: Privileges, severity: Severity, what: s
     (found,) = residence_findings(guard)
     assert found.severity is severity
     assert what in found.what
+
+
+@pytest.mark.parametrize(
+    ("action", "uid", "is_found"),
+    [(Response.STOP_UNIT, 997, True), (Response.STOP_UNIT, 0, False), (Response.ALERT, 997, False)],
+)
+def test_who_can_stop_units(action: Response, uid: int, is_found: bool) -> None:
+    assert bool(tuple(storm_findings(action, replace(GUARD, uid=uid)))) is is_found
 
 
 @pytest.mark.parametrize(("reserved", "severities"), [(Bytes(0), [NOTE]), (Bytes(32 * MIB), []), (None, [])])
