@@ -25,7 +25,7 @@ from oomguard.trigger import Line, NoTrigger, open_trigger
 from oomguard.units import KIB, Bytes, Pid, Seconds
 from oomguard.wakeup import Wakeup
 
-LEAN = (
+LEAN: tuple[str, ...] = (
     "-IS",
     "-Xno_debug_ranges",
     "-c",
