@@ -86,7 +86,7 @@ DEFAULTS = Config(
     limits=Limits(
         available=Limit(term=Percent(10.0), kill=Percent(5.0)),
         swap_free=Limit(term=Percent(10.0), kill=Percent(5.0)),
-        stall_budget=Seconds(2.0),
+        stall_budget=Seconds(1.0),
         stall_window=Seconds(10.0),
         stall_of=StallOf.BYSTANDERS,
         commit=Percent(95.0),

@@ -24,6 +24,8 @@ STILL_SENT = 0.1
 """More than this share of what the disk writes, sent anew, keeps it from draining."""
 RECENT = Seconds(5.0)
 """What went to swap longer ago is there."""
+SLOWEST = 1024.0
+"""Pages a second, 4 MiB: a disk that seems to write less has nothing to do."""
 
 
 class Slope:
@@ -82,6 +84,8 @@ class Backlog:
         self._written = Slope()
         self._latest: Window[int] = Window(RECENT)
         self._pages = 0
+        self._pace = 0.0
+        self._paced_at = Seconds(0.0)
 
     def add(self, at: Seconds, swapped_out: int, writeback: int) -> None:
         """Take one more sample in: pages that were sent to swap since boot, and pages being written now."""
@@ -91,11 +95,16 @@ class Backlog:
         self._pages = min(writeback, swapped_out - before)
         self._sent.add(at, swapped_out)
         self._written.add(at, swapped_out - self._pages)
+        pace = self._written.rate() if self._pages else 0.0
+        if pace >= self._pace or at > self._paced_at + RECENT:
+            self._pace, self._paced_at = pace, at
 
     def lasts(self) -> Seconds:
-        """How long that is at the disk's present pace; 0 while none is to be seen."""
-        pace = self._written.rate() if self._pages else 0.0
-        return Seconds(self._pages / pace) if pace > 0 else Seconds(0.0)
+        """How long that is at the most that the disk wrote of late; 0 while it has written nothing.
+
+        What it writes now says little: where little was sent, it writes little.
+        """
+        return Seconds(self._pages / max(self._pace, SLOWEST)) if self._pace else Seconds(0.0)
 
     def drains(self) -> bool:
         """Next to nothing is added to it any more: the disk alone is what it takes."""

@@ -198,7 +198,7 @@ def test_drop_ins_replace_values_and_add_rules(main: Path) -> None:
         ),
         ('stall.budget = "10 %"', "stall.budget", '"10 %" is not a duration such as "10s"'),
         ('stall.budget = "11s"', "stall.budget", "the budget is 11s in a window of 10s"),
-        ('stall.window = "1s"', "stall.window", "the budget is 2s in a window of 1s"),
+        ('stall.budget = "2s"\nstall.window = "1s"', "stall.budget", "the budget is 2s in a window of 1s"),
         ('stall.budget = "0s"', "stall.budget", "must be above 0s"),
         ('stall.window = "500ms"', "stall.window", "is 0.5s; it must be between 1s and 60s"),
         ('stall.window = "61s"', "stall.window", "is 61s; it must be between 1s and 60s"),

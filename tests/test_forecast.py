@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomguard.forecast import FIRST_GUESS, LONGEST, REMEMBERED, SPAN, Backlog, Exhaustion, Pace, Slope
+from oomguard.forecast import (
+    FIRST_GUESS,
+    LONGEST,
+    REMEMBERED,
+    SLOWEST,
+    SPAN,
+    Backlog,
+    Exhaustion,
+    Pace,
+    Slope,
+)
 from oomguard.units import Seconds
 from tests.builders import mib
 
@@ -113,7 +123,17 @@ def test_another_cost_of_swap_is_no_pace() -> None:
     ("readings", "lasts"),
     [
         pytest.param([(0, 0, 0), (0.2, 0, 500)], 0, id="files are written, nothing is swapped"),
-        pytest.param([(0, 0, 0), (0.2, 300, 200), (0.4, 600, 400)], 400 / 500, id="it piles up"),
+        pytest.param([(0, 0, 0), (0.2, 3000, 2000), (0.4, 6000, 4000)], 4000 / 5000, id="it piles up"),
+        pytest.param(
+            [(0, 0, 0), (0.2, 3000, 1000), (0.4, 5000, 1000), (2, 5000, 0), (2.2, 5068, 66)],
+            66 / 10000,
+            id="little is sent to a fast disk",
+        ),
+        pytest.param(
+            [(0, 0, 0), (0.2, 3000, 1000), (8, 3000, 0), (8.2, 3068, 66)],
+            66 / SLOWEST,
+            id="what it can was long ago",
+        ),
         pytest.param([(0, 0, 0), (0.2, 300, 300), (0.4, 600, 600)], 0, id="none has been written yet"),
         pytest.param([(0, 0, 0), (0.2, 100, 0), (0.4, 200, 0)], 0, id="the disk keeps up"),
         pytest.param([(0, 9000, 0), (0.2, 9100, 900), (0.4, 9200, 900)], 0, id="files, and a little swap"),
