@@ -393,12 +393,13 @@ ITSELF = Row(
         ),
         lines(
             "Looks at memory",
-            "How often, and how many took longer than the pause that was planned before them.",
+            "How often, how many took longer than the pause before them, and how often decisions failed.",
             Unit.EACH_SECOND,
             "oomguardslow",
             12,
             Query(pace(here("oomguard_polls_total")), "looks"),
             Query(pace(here("oomguard_poll_overruns_total")), "too late"),
+            Query(pace(here("oomguard_fallbacks_total")), "fell back"),
         ),
         lines(
             "How long a look takes",
@@ -408,6 +409,7 @@ ITSELF = Row(
             12,
             Query(here("oomguard_last_poll_duration_seconds"), "look"),
             Query(here("oomguard_poll_pause_seconds"), "pause"),
+            Query(here("oomguard_worst_poll_lateness_seconds"), "latest ever after it"),
         ),
     ),
 )

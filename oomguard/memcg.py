@@ -7,6 +7,9 @@ from oomguard.fields import number, whole
 from oomguard.meminfo import Holdings
 from oomguard.units import Bytes
 
+MOST_DIGITS = 20
+"""Of 2^64."""
+
 
 # 536870912
 # max
@@ -19,7 +22,7 @@ def parse_limit(data: bytes) -> Bytes | None:
 def parse_usage(data: bytes) -> Bytes:
     """memory.current, memory.swap.current. Raises `Malformed`."""
     text = whole(data)[:-1]
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > MOST_DIGITS:
         raise Malformed("not a number of bytes")
     return Bytes(int(text))
 

@@ -135,9 +135,9 @@ class World:
         self.life = Life(host, hog)
         monkeypatch.setattr(time, "monotonic", lambda: self.life.now)
         config = replace(ENFORCING, record=str(root / "record"))
-        self.writer = Writer.anonymous()
+        self.writer, self.procfs = Writer.anonymous(), ProcFS(root)
         self.guard = Guard(
-            config, lambda: config, ProcFS(root), self.writer, Silent(), self.life, None, NOTHING_OPENED
+            config, lambda: config, self.procfs, self.writer, Silent(), self.life, None, NOTHING_OPENED
         )
 
     def failures(self) -> int:
@@ -164,6 +164,7 @@ def world(
         world = World(tmp_path, hog, others, monkeypatch)
         yield world
         world.writer.close()
+        world.procfs.close()
 
 
 CALLS: tuple[tuple[Any, str], ...] = (
