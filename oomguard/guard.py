@@ -13,47 +13,37 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from oomguard import account, bystanders, fallback
-from oomguard.census import Census, resolver_for
+from oomguard import bystanders, fallback
 from oomguard.cgroup import Layout
+from oomguard.chronicle import Chronicle, InForce, Turn
 from oomguard.companion import Companion
 from oomguard.config import Config
-from oomguard.counters import EPISODES, EVENTS_DROPPED, KERNEL_KILLS, POLL_OVERRUNS, POLLS
-from oomguard.delays import NoDelays, TaskDelays
-from oomguard.dryrun import DryRun
+from oomguard.crew import Recruiter
 from oomguard.easing import Easing
 from oomguard.episode import Outcome
 from oomguard.errors import ConfigError
 from oomguard.event import (
     Degraded,
     Event,
-    KernelKilled,
     Lifecycle,
     LifecycleChanged,
     Mode,
 )
 from oomguard.failsafe import Failsafe
 from oomguard.fallback import Fallback
-from oomguard.frozen import frozen
-from oomguard.gauge import Gauge, pause
+from oomguard.gauge import pause
 from oomguard.handover import Opened
-from oomguard.hunt import Hunt
-from oomguard.kill import Actor, Killer, Releaser
-from oomguard.phase import Headlines, Phases
+from oomguard.kill import Releaser
+from oomguard.phase import Phases
 from oomguard.pressure import Assessment, Phase, Sample
-from oomguard.procevents import NoEvents, ProcEvents
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
 from oomguard.reliever import Reliever
 from oomguard.sampler import Sampler
-from oomguard.scout import Look, Scout
-from oomguard.sources import Source, wanted
-from oomguard.spell import Toll
-from oomguard.state import State, thresholds
+from oomguard.scout import Look
 from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
 from oomguard.wakeup import Wakeup
-from oomguard.warden import Warden
 
 ACTING_PAUSE = Seconds(0.02)
 COLLECT_EVERY = Seconds(600.0)
@@ -62,17 +52,6 @@ NO_V2 = "control groups of version 2 alone: no [[cgroup]] of the configuration c
 CUT_SHORT = "somebody cut the record short: what it held is lost, but for the counters"
 LAST_WORDS = Seconds(2.0)
 """What the telling process has to tell that the guard stops."""
-
-
-@frozen
-class Turn:
-    """What one poll saw and decided."""
-
-    sample: Sample
-    host: Assessment
-    overall: Assessment
-    """The worst of the host's and of the groups'."""
-    before: Phase
 
 
 class Guard:
@@ -99,75 +78,39 @@ class Guard:
         self._teller = teller
         self._wakeup = wakeup
         self._exporter = exporter
-        self._opened = opened
         self._machine = procfs.machine()
-        self._releaser = Releaser()
+        self._recruiter = Recruiter(
+            procfs=procfs, machine=self._machine, opened=opened, releaser=Releaser(), own=self._own
+        )
         self._reliever = Reliever(f"{config.record}.relief")
         self._easing = Easing(config.relief, config.rules, config.mode, self._machine, self._reliever)
         self._events: list[Event] = []
         self._phases = Phases()
-        self._headlines = Headlines()
         self._sampler = Sampler(procfs)
         self._learnt: Look | None = None
-        self._kernel_kills = procfs.vmstat().oom_kill
-        self._kernel_toll = Toll()
         self._failsafe = Failsafe(writer, teller.wake)
+        self._chronicle = Chronicle(writer, teller, self._failsafe, procfs.vmstat().oom_kill)
         self._was_acting = False
-        self._sampled_at: Seconds | None = None
-        self._latest: State | None = None
-        self._worst_lateness = Seconds(0.0)
         self._collect_at = Seconds(0.0)
         self._reload_due = False
-        self._started = time.time()
-        self._polls = 0
         self._pause = Seconds(0.0)
         self._configure(config)
 
     def _configure(self, config: Config) -> None:
         """Put a configuration in force."""
-        self._config = config
-        self._configured, self._config_ok = time.time(), True
+        self._in_force = InForce(config=config, since=time.time(), is_latest=True)
         self._fallback = Fallback(config, self._procfs, self._machine, self._own)
         self._set_out()
 
     def _set_out(self) -> None:
         """What was known of the host and its processes is learnt anew."""
-        config = self._config
-        self._gauge = Gauge(config.limits, self._procfs.overcommit(), self._machine.page_size)
-        resolver = resolver_for(config.rules, self._procfs)
-        sources = wanted(config.sources, self._procfs.means())
-        census = Census(self._procfs, config.rules, resolver, self._proc_events(sources))
-        self._sampler.listen_to(self._delays(sources))
-        self._scout = Scout(
-            policy=config.policy, scope=config.scope, census=census, machine=self._machine, own=self._own
-        )
-        self._warden = Warden(self._procfs.cgroups(), config.enclosures, config.limits.stall_window)
+        config = self._in_force.config
+        self._crew = crew = self._recruiter.crew(config)
+        self._gauge, self._scout, self._warden, self._hunt = crew.gauge, crew.scout, crew.warden, crew.hunt
+        self._sampler.listen_to(crew.delays)
         self._warden.tend(Seconds(time.monotonic()), self._easing.throttled)
         if config.enclosures and self._procfs.cgroups().layout is not Layout.UNIFIED:
             self._events.append(Degraded(text=NO_V2))
-        self._hunt = Hunt(
-            scout=self._scout,
-            actor=self._actor(config.mode, census),
-            grace=config.grace,
-            storm=config.storm,
-            machine=self._machine,
-            holdings=self._procfs.holdings,
-        )
-
-    def _actor(self, mode: Mode, census: Census) -> Actor:
-        match mode:
-            case Mode.ENFORCE:
-                return Killer(self._procfs.kill_cgroup, census.confirms, self._releaser)
-            case Mode.DRY_RUN:
-                return DryRun(self._procfs, self._machine.page_size)
-
-    def _proc_events(self, sources: frozenset[Source]) -> ProcEvents | NoEvents:
-        events = self._opened.events
-        return ProcEvents(events) if events and Source.PROCESS_EVENTS in sources else NoEvents()
-
-    def _delays(self, sources: frozenset[Source]) -> TaskDelays | NoDelays:
-        delays = self._opened.delays
-        return TaskDelays(delays) if delays and Source.DELAYS in sources else NoDelays()
 
     def _own(self) -> frozenset[Pid]:
         exporter = None if self._exporter is None else self._exporter.pid
@@ -202,11 +145,12 @@ class Guard:
         sample, host = self._read()
         self._read_groups(sample, host, None)
         self._hunt.rehearse(sample, host)
-        if self._config.enclosures:
+        if self._in_force.config.enclosures:
             self._hunt.rehearse(sample, self._warden.of("/", host))
         self._scout.census.refresh()
         self._learn()
-        return Turn(sample=sample, host=host, overall=host, before=self._phases.now)
+        phase = self._phases.now
+        return Turn(sample=sample, host=host, overall=host, before=phase, phase=phase, pause=self._pause)
 
     def _end(self) -> None:
         """Whoever was asked to end is left to it: nobody insists any more."""
@@ -268,13 +212,9 @@ class Guard:
         else:
             self._act_in_groups(sample)
         before = self._phases.now
-        self._phases.advance(sample.at, overall.level, acting=hunt.in_flight)
-        if self._sampled_at is not None:
-            lateness = Seconds(sample.at - self._sampled_at - self._pause)
-            self._worst_lateness = max(lateness, self._worst_lateness)
-        self._sampled_at = sample.at
+        phase = self._phases.advance(sample.at, overall.level, acting=hunt.in_flight)
         self._pause = ACTING_PAUSE if acting or hunt.in_flight else self._until_due(overall)
-        return Turn(sample=sample, host=host, overall=overall, before=before)
+        return Turn(sample=sample, host=host, overall=overall, before=before, phase=phase, pause=self._pause)
 
     def _follow_up(self, turn: Turn) -> None:
         """What can wait until it is decided; none of it is the end of the rest."""
@@ -293,8 +233,9 @@ class Guard:
 
         Not in dry run, where nobody is to die anyway.
         """
-        self._pause, self._sampled_at = fallback.PAUSE, None
-        if self._config.mode is Mode.DRY_RUN:
+        self._pause = fallback.PAUSE
+        self._chronicle.missed()
+        if self._in_force.config.mode is Mode.DRY_RUN:
             return
         now = Seconds(time.monotonic())
         if self._hunt.in_flight:
@@ -311,7 +252,7 @@ class Guard:
             attempt(partial(self._tend, now))
             if self._reload_due:
                 attempt(self._reload)
-        attempt(self._publish_anyway)
+        attempt(partial(self._chronicle.stand_in, self._pause))
 
     def _until_due(self, assessment: Assessment) -> Seconds:
         now = Seconds(time.monotonic())
@@ -345,22 +286,7 @@ class Guard:
             self._sampler.watch_processes(bystanders.neighbours(look.ranking, self._sampler.groups))
 
     def _note(self, turn: Turn) -> None:
-        """What happened to the loop and to the host since the last poll."""
-        before, sample, host, overall = turn.before, turn.sample, turn.host, turn.overall
-        if self._phases.now is Phase.ACTING and before is not Phase.ACTING:
-            self._writer.count(EPISODES)
-        change = self._headlines.change(sample.at, self._phases.now)
-        if change is not None:
-            # Where only a control group is near its limit, the likeliest of the host is not who would die.
-            is_hosts = (overall.level, overall.figures) == (host.level, host.figures)
-            look = self._scout.latest if self._phases.now is Phase.ARMED and is_hosts else None
-            found, machine = (look.ranking, look.machine) if look else (None, self._machine)
-            self._events.append(account.phase_changed(*change, overall, found, machine))
-        kills = max(0, sample.vmstat.oom_kill - self._kernel_kills)
-        self._kernel_kills = sample.vmstat.oom_kill
-        self._writer.count(KERNEL_KILLS, kills)
-        if told := self._kernel_toll.note(sample.at, kills):
-            self._events.append(KernelKilled(kills=told))
+        self._events += self._chronicle.note(turn, self._crew, self._machine)
 
     def _rest(self, sample: Sample, assessment: Assessment) -> None:
         """What has time only while nobody is in flight, and what has time only while no limit is crossed."""
@@ -399,7 +325,7 @@ class Guard:
         try:
             config = self._load()
         except ConfigError as error:
-            self._config_ok = False
+            self._in_force = replace(self._in_force, is_latest=False)
             self._events.append(LifecycleChanged(what=Lifecycle.RELOAD_REFUSED, text=str(error)))
             return
         before = self._fallback
@@ -410,82 +336,25 @@ class Guard:
 
     def _renew(self, make: Callable[[], None]) -> None:
         """Have what knows the host made anew, and close what was there before."""
-        before = self._scout.census, self._warden
+        before = self._crew
         # What the last hunt has left to tell, such as the end of an episode that the reload waited for.
         self._events += self._hunt.events
         make()
-        for each in before:
-            each.close()
+        before.close()
 
     def _described(self) -> str:
-        config = self._config
+        config = self._in_force.config
         return (
             f"{config.mode} mode, {config.policy} badness, {config.scope} scope, "
             f"rules: {len(config.rules)}, stall budget {config.limits.stall_budget:g} s"
         )
 
     def _publish(self, turn: Turn) -> None:
-        """Into the record."""
-        sample = turn.sample
-        took = Seconds(time.monotonic() - sample.at)
-        self._polls += 1
-        self._writer.count(POLLS)
-        if took > self._pause:
-            self._writer.count(POLL_OVERRUNS)
-        self._writer.sample(sample)
-        self._latest = self._state(sample, turn.overall, took)
-        self._writer.state(self._latest)
-
-    def _publish_anyway(self) -> None:
-        """That there is a guard, while its figures are those of before."""
-        if self._latest is None:
-            return
-        self._polls += 1
-        self._writer.count(POLLS)
-        self._latest = replace(
-            self._latest,
-            phase=Phase.FALLBACK,
-            polls=self._polls,
-            polled=time.time(),
-            polled_at=Seconds(time.monotonic()),
-            pause=self._pause,
-        )
-        self._writer.state(self._latest)
+        self._chronicle.publish(turn, self._in_force, self._crew)
 
     def _tell(self) -> None:
-        """What has happened, off to those who tell."""
         events = self._events + self._hunt.events + self._easing.events
-        # What cannot be told now could not be at the next poll either, and would come before all else there.
         self._events.clear()
         self._hunt.events.clear()
         self._easing.events.clear()
-        if dropped := self._teller.dropped():
-            self._writer.count(EVENTS_DROPPED, dropped)
-        for event in events:
-            self._failsafe.attempt(partial(self._writer.tell, event))
-        if events:
-            self._teller.wake()
-
-    def _state(self, sample: Sample, assessment: Assessment, took: Seconds) -> State:
-        return State(
-            pid=Pid(os.getpid()),
-            started=self._started,
-            mode=self._hunt.actor.mode,
-            phase=self._phases.now,
-            level=assessment.level,
-            reasons=assessment.reasons,
-            figures=assessment.figures,
-            thresholds=thresholds(self._config.limits, sample.memory, assessment.figures),
-            polls=self._polls,
-            polled=time.time(),
-            polled_at=sample.at,
-            poll_took=took,
-            pause=self._pause,
-            worst_lateness=self._worst_lateness,
-            configured=self._configured,
-            config_ok=self._config_ok,
-            psi=sample.pressure is not None,
-            candidates=self._scout.candidates,
-            spared=self._scout.spared,
-            watched=self._warden.watched(),
-        )
+        self._chronicle.tell(events)

@@ -44,7 +44,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "config": frozenset({"table", "documents", "hook", "enclosures", "config"}),
     "loop": frozenset(
         {
-            "scout", "warden", "hunt", "easing", "wakeup", "resident", "fallback", "failsafe", "guard",
+            "scout", "warden", "hunt", "easing", "wakeup", "resident", "fallback", "failsafe", "crew", "chronicle", "guard",
             "handover", "netlink", "start", "lean",
         }
     ),

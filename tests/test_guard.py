@@ -439,7 +439,7 @@ def test_sources_are_used_while_armed_and_let_go_of_at_the_end(
     orders: list[bytes],
     follows: bool,
 ) -> None:
-    monkeypatch.setattr("oomguard.guard.TaskDelays", Waits)
+    monkeypatch.setattr("oomguard.crew.TaskDelays", Waits)
     monkeypatch.setattr(Waits, "read_times", 0)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     ours.setblocking(False)
