@@ -44,8 +44,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "config": frozenset({"table", "documents", "hook", "enclosures", "config"}),
     "loop": frozenset(
         {
-            "scout", "warden", "hunt", "easing", "wakeup", "resident", "fallback", "failsafe", "crew", "chronicle", "guard",
-            "handover", "netlink", "start", "lean",
+            "scout", "warden", "hunt", "easing", "wakeup", "resident", "fallback", "failsafe", "crew",
+            "chronicle", "guard", "handover", "netlink", "start", "lean",
         }
     ),
     "people": frozenset(
