@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from oomguard import guard
+from oomguard import crew, guard
 from oomguard.badness import Machine
 from oomguard.census import Census
 from oomguard.config import DEFAULTS
@@ -240,9 +240,6 @@ class TapedGuard(guard.Guard):
         turns = Turns(*(poll for _ in tape.steps))
         super().__init__(DEFAULTS, lambda: DEFAULTS, host, writer, Silent(), turns, None, NOTHING_OPENED)
 
-    def _actor(self, mode: Mode, census: Census) -> TapedKiller:
-        return TapedKiller(self._tape)
-
     def _own(self) -> frozenset[Pid]:
         return self._tape.now.own
 
@@ -255,7 +252,8 @@ def play(lines: Iterable[Line], otherwise: Otherwise) -> Story:
     host, writer = TapedHost(tape), Writer.anonymous()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guard, "Sampler", TapedSampler)
-        patch.setattr(guard, "Census", TapedCensus)
+        patch.setattr(crew, "Census", TapedCensus)
+        patch.setattr(crew, "Killer", lambda *_: TapedKiller(tape))
         patch.setattr(guard, "Releaser", lambda: None)
         patch.setattr(time, "monotonic", tape.clock)
         TapedGuard(tape, host, writer).run(())

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from tests.vm.guest.host import EAT, Unit, eat, meminfo, run, until, vmstat
 
+COMES_BACK_SLOWLY = 100
+"""MiB: what others need is read in again, from files and from swap."""
+
 
 @contextmanager
 def hog(name: str, *words: str, properties: tuple[str, ...] = (), program: str = EAT) -> Iterator[Unit]:
@@ -22,7 +25,7 @@ def hog(name: str, *words: str, properties: tuple[str, ...] = (), program: str =
         assert vmstat("oom_kill") == kernel_kills, "the kernel was faster"
     finally:
         unit.stop()
-        until(lambda: meminfo("MemAvailable") > available - 50, "the memory back")
+        until(lambda: meminfo("MemAvailable") > available - COMES_BACK_SLOWLY, "the memory back")
 
 
 def _services() -> dict[str, str]:
