@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -35,6 +35,9 @@ from oomguard.vmstat import VmStat
 from tests.builders import HEURISTIC
 from tests.incident import Exited, Line, Read, Seen, Signalled, Used
 from tests.test_guard import Silent, Turns, poll
+
+RECORDED = replace(DEFAULTS, limits=replace(DEFAULTS.limits, stall_budget=Seconds(2.0)))
+"""What the recorded guards went by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +241,7 @@ class TapedGuard(guard.Guard):
     def __init__(self, tape: Tape, host: TapedHost, writer: Writer) -> None:
         self._tape = tape
         turns = Turns(*(poll for _ in tape.steps))
-        super().__init__(DEFAULTS, lambda: DEFAULTS, host, writer, Silent(), turns, None, NOTHING_OPENED)
+        super().__init__(RECORDED, lambda: RECORDED, host, writer, Silent(), turns, None, NOTHING_OPENED)
 
     def _own(self) -> frozenset[Pid]:
         return self._tape.now.own

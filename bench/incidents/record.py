@@ -32,8 +32,12 @@ swapon /dev/zram0
 }
 """What a scenario needs beside the guard's configuration."""
 MODE = """mkdir -p /etc/oomguard/conf.d
-echo 'mode = "{mode}"' >/etc/oomguard/conf.d/mode.toml
+cat >/etc/oomguard/conf.d/mode.toml <<'END'
+mode = "{mode}"
+stall.budget = "2s"
+END
 """
+"""The budget is that of all records, whatever the default is (tests/taped.py)."""
 UNIT = """[Service]
 Type=notify
 NotifyAccess=all

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from oomguard import config, guard, scout, start
+from oomguard import config, crew, guard, scout, start
 from oomguard.episode import Sent
 from oomguard.kill import Delivery, Killer
 from oomguard.ladder import Basis, Ladder
@@ -87,7 +87,8 @@ class TappedKiller(Killer):
 
 def main(output: str) -> None:
     """Guard with the machine's configuration until told to stop."""
-    vars(guard).update(Sampler=TappedSampler, Killer=TappedKiller)
+    vars(guard).update(Sampler=TappedSampler)
+    vars(crew).update(Killer=TappedKiller)
     vars(scout).update(Ladder=TappedLadder)
     vars(start).update(ProcFS=TappedProcFS)
     documents, _ = config.read(None)
