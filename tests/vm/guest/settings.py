@@ -70,7 +70,7 @@ def who_comes_back_to_leak_again_is_stopped() -> None:
     again = ("Restart=always", "RestartSec=1", "RemainAfterExit=no")
     with hog("again", "leak", "4000", "200", properties=again) as unit:
         until(lambda: unit["ActiveState"] == "inactive", "its end", limit=120)
-    (storm,) = events("storming")
+    (storm,) = events("storm")
     assert (storm["unit"], storm["action"], storm["kills"]) == ("again.service", "stop-unit", 2), storm
     told = guard.journal(unit)
     assert told.count("Scheduled restart job") == 1, told
