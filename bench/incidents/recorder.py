@@ -8,14 +8,13 @@ written while it guards.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from oomguard import config, crew, guard, scout, start
 from oomguard.episode import Sent
+from oomguard.handover import NOTHING_OPENED, Legacy
 from oomguard.kill import Delivery, Killer
 from oomguard.ladder import Basis, Ladder
 from oomguard.meminfo import Holdings, Memory
@@ -92,10 +91,8 @@ def main(output: str) -> None:
     vars(scout).update(Ladder=TappedLadder)
     vars(start).update(ProcFS=TappedProcFS)
     documents, _ = config.read(None)
-    handed = os.memfd_create("documents", 0)
-    os.write(handed, json.dumps(documents).encode())
-    os.lseek(handed, 0, os.SEEK_SET)
-    start.main(str(handed), "", "", "")
+    left = Legacy(documents=documents, opened=NOTHING_OPENED).leave()
+    start.main(str(left), "", "", "")
     Path(output).write_bytes(dump(lines()))
 
 
