@@ -21,8 +21,6 @@ from tests.vm.guest.host import until
 BOUND = 0.5
 """Seconds: what docs/reliability.md states. Beyond what the machine itself is late, on its emulated CPUs."""
 TICK = 0.05
-THRASHES = 40
-"""Seconds."""
 MCL_CURRENT, MCL_FUTURE = 1, 2
 
 
@@ -36,17 +34,6 @@ def starts() -> None:
 def it_waits_for_no_page_and_is_not_late_while_swap_thrashes() -> None:
     with _steady("swap"), hog("swapper", "work", "1100") as unit:
         until(lambda: not unit.alive, "its death", limit=100)
-
-
-@check(limit=200)
-def it_waits_for_no_page_and_is_not_late_while_files_thrash() -> None:
-    """Those of programs as well: what is not locked goes. Nobody else waits for it, so nobody has to die."""
-    with (
-        _steady("files"),
-        hog("mapper", "map", "/var/tmp/map", "400"),
-        hog("worker", "work", "900"),
-    ):
-        time.sleep(THRASHES)
 
 
 @check()
