@@ -31,14 +31,10 @@ WITH_A_VICTIM = {
     "zram": (Reason.LOW_MEMORY,),
     "zram-uncounted": (Reason.STALL,),
 }
-HOLDS = {
-    "flat-out": (HoldReason.BACKLOG,),
-    "leak-beside-database": (HoldReason.BACKLOG,),
-    "tmpfs": (HoldReason.FUTILE,),
-}
+HOLDS = {"tmpfs": (HoldReason.FUTILE,)}
 AS_RECORDED = Otherwise()
-SOON = 0.35
-"""A look takes no time in a replay, so that the next one after a hold comes earlier by what it took."""
+SOON = 0.7
+"""A look takes no time in a replay, so that what is read again after it is what was read before."""
 
 
 @cache
