@@ -17,12 +17,12 @@ from oomguard.event import Event, KernelKilled
 from oomguard.failsafe import Failsafe
 from oomguard.frozen import frozen
 from oomguard.phase import Headlines
-from oomguard.pressure import Assessment, Phase, Sample
+from oomguard.pressure import Assessment, Figures, Level, Phase, Sample, StallOf
 from oomguard.record import Writer
 from oomguard.spell import Toll
-from oomguard.state import State, thresholds
+from oomguard.state import State, Thresholds, thresholds
 from oomguard.teller import Teller
-from oomguard.units import Pid, Seconds
+from oomguard.units import Bytes, Pid, Seconds
 
 
 @frozen
@@ -106,14 +106,12 @@ class Chronicle:
         """A poll decided nothing, so how late the next one is says nothing."""
         self._due = None
 
-    def stand_in(self, pause: Seconds) -> None:
-        """There is a guard, while its figures are those of before: the fallback decides."""
-        if self._latest is None:
-            return
+    def stand_in(self, in_force: InForce, crew: Crew, pause: Seconds) -> None:
+        """There is a guard, while its figures are those of before, or none: the fallback decides."""
         self._polls += 1
         self._writer.count(POLLS)
         self._latest = replace(
-            self._latest,
+            self._latest or self._unseen(in_force, crew),
             phase=Phase.FALLBACK,
             polls=self._polls,
             polled=time.time(),
@@ -132,6 +130,51 @@ class Chronicle:
             told = True
         if told:
             self._teller.wake()
+
+    def _unseen(self, in_force: InForce, crew: Crew) -> State:
+        """No poll has seen anything yet."""
+        nothing, no_time = Bytes(0), Seconds(0.0)
+        return State(
+            pid=Pid(os.getpid()),
+            started=self._started,
+            mode=crew.hunt.actor.mode,
+            phase=Phase.CALM,
+            level=Level.CALM,
+            reasons=(),
+            figures=Figures(
+                available=nothing,
+                available_limit=nothing,
+                swap_free=nothing,
+                swap_limit=nothing,
+                stall=no_time,
+                stall_of=StallOf.ANYONE,
+                stall_budget=in_force.config.limits.stall_budget,
+                exhausted_in=None,
+                backlog=no_time,
+                committed=nothing,
+                commit_limit=nothing,
+            ),
+            thresholds=Thresholds(
+                available_term=nothing,
+                available_kill=nothing,
+                swap_term=nothing,
+                swap_kill=nothing,
+                commit_term=nothing,
+                stall_window=in_force.config.limits.stall_window,
+            ),
+            polls=0,
+            polled=0.0,
+            polled_at=no_time,
+            poll_took=no_time,
+            pause=no_time,
+            worst_lateness=self._worst_lateness,
+            configured=in_force.since,
+            config_ok=in_force.is_latest,
+            psi=False,
+            candidates=0,
+            spared=0,
+            watched=(),
+        )
 
     def _state(self, turn: Turn, in_force: InForce, crew: Crew, took: Seconds) -> State:
         sample, found = turn.sample, turn.overall

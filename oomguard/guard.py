@@ -252,7 +252,7 @@ class Guard:
             attempt(partial(self._tend, now))
             if self._reload_due:
                 attempt(self._reload)
-        attempt(partial(self._chronicle.stand_in, self._pause))
+        attempt(partial(self._chronicle.stand_in, self._in_force, self._crew, self._pause))
 
     def _until_due(self, assessment: Assessment) -> Seconds:
         now = Seconds(time.monotonic())

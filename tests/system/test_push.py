@@ -81,7 +81,7 @@ def test_prometheus_sees_the_host_as_if_it_had_scraped_it(
 
     push()
     eventually(lambda: asked(f"oomguard_up{{{HOST}}}") == [1.0])
-    assert asked("count(oomguard_mode) == 2 and count(oomguard_phase) == 4")
+    assert asked("count(oomguard_mode) == 2 and count(oomguard_phase) == 5")
     (polls,) = asked(f"oomguard_polls_total{{{HOST}}}")
     guard.polls()
     push()
