@@ -53,13 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     exporter = _command(
         commands, "exporter", _exporter, "serve what the guard recorded as Prometheus metrics"
     )
-    exporter.add_argument("--listen", type=_address, metavar="ADDR:PORT", help="instead of [metrics] listen")
+    way = exporter.add_mutually_exclusive_group()
+    way.add_argument("--listen", type=_address, metavar="ADDR:PORT", help="instead of [metrics] listen")
     exporter.add_argument(
         "--web-config", metavar="F", help="TLS, users and headers, in the format of Prometheus's own tools"
     )
-    once = exporter.add_mutually_exclusive_group()
-    once.add_argument("--textfile", type=Path, metavar="F", help="write the metrics to F once, and end")
-    once.add_argument("--push", metavar="URL", help="push the metrics to a Pushgateway once, and end")
+    way.add_argument("--textfile", type=Path, metavar="F", help="write the metrics to F once, and end")
+    way.add_argument("--push", metavar="URL", help="push the metrics to a Pushgateway once, and end")
     exporter.add_argument(
         "--push-login", metavar="F", help="a file that holds user:password for the Pushgateway"
     )

@@ -114,6 +114,16 @@ def test_a_login_that_nothing_is_pushed_with_is_wrong_use() -> None:
     assert done.stderr == "oomguard: --push-login goes with --push\n"
 
 
+def test_an_exporter_that_writes_once_does_not_listen(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "oomguard", "exporter", "--listen", "127.0.0.1:0")
+    file = tmp_path / "oomguard.prom"
+    words = (*command, "--textfile", str(file))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--textfile: not allowed with argument --listen" in done.stderr
+    assert not file.exists()
+
+
 def test_nothing_that_clients_do_is_logged(tmp_path: Path) -> None:
     make_certificates(tmp_path)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
