@@ -173,7 +173,9 @@ The machine is that of [testing-vm.md](testing-vm.md): two emulated CPUs (about 
 ones), Debian 12, its own services, and three bystanders: a database that uses its memory at random, \
 an interactive process that touches some of its 32 MiB every 20 ms, and one that does the same with its \
 memory locked. Everyone who was there before the hogs is innocent. A run is counted only where the machine's \
-two CPUs together waited for those of the host for at most 0.15 s a second.
+two CPUs together waited for those of the host for at most 0.15 s a second. `run` boots the machine \
+each time; a part of the rows of 2026-11-23 began in one that had booted once, and was saved before its \
+bystanders and its guard were started.
 
 - **full, some stall**: how long all, or some, of the tasks that wanted to run waited for memory (PSI).
 - **longest gap, late**: what the 20 ms became at worst, and the sum of all that was beyond them, where it \
