@@ -79,7 +79,7 @@ class Census:
         self._registry = Registry(procfs, rules, resolver)
         self._last_pid: Pid | None = None
         self._listed_at = Seconds(0.0)
-        self._newcomers: list[Pid] = []
+        self._newcomers: dict[Pid, None] = {}
         self._ahead: list[Pid] = []
         self._next_round = 0.0
         self._spent = 0.0
@@ -226,7 +226,7 @@ class Census:
         pids = self._procfs.pids()
         dossiers = self._registry.dossiers
         self._registry.forget(dossiers.keys() - frozenset(pids))
-        self._newcomers = [pid for pid in pids if pid not in dossiers]
+        self._newcomers = {pid: None for pid in pids if pid not in dossiers}
         return pids
 
     def _strangers(self) -> list[Pid]:
@@ -257,7 +257,7 @@ class Census:
             self._present()
             return
         self._last_pid = last
-        self._newcomers += [pid for pid in self._procfs.living(given) if pid not in self._newcomers]
+        self._newcomers.update(dict.fromkeys(self._procfs.living(given)))
 
     def _turns(self) -> list[Pid]:
         """Everybody once, and the worst again and again in between."""
