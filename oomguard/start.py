@@ -21,8 +21,8 @@ from oomguard.procfs import ProcFS
 from oomguard.record import Writer
 from oomguard.sources import Source, wanted
 from oomguard.teller import Teller
-from oomguard.trigger import Line, NoTrigger, open_trigger
-from oomguard.units import KIB, Bytes, Pid, Seconds
+from oomguard.trigger import NoTrigger, open_alarm
+from oomguard.units import KIB, Bytes, Pid
 from oomguard.wakeup import Wakeup
 
 LEAN: tuple[str, ...] = (
@@ -43,9 +43,6 @@ NOT_COUNTED = (
 )
 FIRST_PASSED_ON = 3
 """Descriptor that systemd passes on (SD_LISTEN_FDS_START)."""
-ALARM_STALL = Seconds(0.15)
-ALARM_WINDOW = Seconds(2.0)
-"""A stall of this share wakes the loop from its longest pause."""
 
 
 def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> NoReturn:
@@ -148,7 +145,7 @@ def _silently_lacking(procfs: ProcFS) -> tuple[str, ...]:
 
 
 def _alarm(wakeup: Wakeup) -> tuple[str, ...]:
-    trigger = open_trigger("/proc/pressure/memory", Line.SOME, ALARM_STALL, ALARM_WINDOW)
+    trigger = open_alarm("/proc/pressure/memory")
     if isinstance(trigger, NoTrigger):
         return (f"no alarm for stalls, so they are seen at the next poll: {trigger.why}",)
     wakeup.add_trigger(trigger.fd)

@@ -11,6 +11,9 @@ from enum import StrEnum
 from oomguard.frozen import frozen
 from oomguard.units import Seconds
 
+ALARM_STALL = Seconds(0.15)
+ALARM_WINDOW = Seconds(2.0)
+"""A stall of this share wakes the loop from its longest pause."""
 _UNPRIVILEGED_STEP = 2
 
 
@@ -44,6 +47,11 @@ class NoTrigger:
     """There is none to be had: the loop sees stalls by polling alone."""
 
     why: str
+
+
+def open_alarm(path: str) -> Trigger | NoTrigger:
+    """What wakes the guard from its longest pause; `path` is the host's pressure of memory."""
+    return open_trigger(path, Line.SOME, ALARM_STALL, ALARM_WINDOW)
 
 
 def open_trigger(path: str, line: Line, stall: Seconds, window: Seconds) -> Trigger | NoTrigger:
