@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from oomguard.errors import Gone, Malformed
+from oomguard.fields import parse_int
 from oomguard.frozen import frozen
-from oomguard.hostfile import KeptOpen, parse_int
+from oomguard.hostfile import KeptOpen
 from oomguard.process import Key
 from oomguard.taskstats import Delays, parse_delays
 from oomguard.units import KIB, Pid

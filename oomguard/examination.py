@@ -16,10 +16,11 @@ from oomguard.cgroupfs import CgroupFS
 from oomguard.config import Config
 from oomguard.errors import Gone, Malformed, RecordError
 from oomguard.event import Degraded
+from oomguard.fields import parse_int
 from oomguard.gauge import Gauge
 from oomguard.groupmemory import GroupMemory
 from oomguard.guardfindings import Absent, Neighbour, Present
-from oomguard.hostfile import parse_int, parsed, read
+from oomguard.hostfile import parsed, read
 from oomguard.hostfindings import GROUP_FILES, Call, Groups, Host
 from oomguard.kill import PROCESS_MRELEASE
 from oomguard.marks import line
@@ -32,10 +33,8 @@ from oomguard.record import Reader
 from oomguard.sampler import Sampler
 from oomguard.settingfindings import Matched
 from oomguard.state import current
-from oomguard.trigger import Line, NoTrigger, open_trigger
+from oomguard.trigger import NoTrigger, open_alarm
 from oomguard.units import KIB, Bytes, Pid, Seconds
-
-_ALARM_STALL, _ALARM_WINDOW = Seconds(0.15), Seconds(2.0)
 
 
 class Examiner:
@@ -145,7 +144,7 @@ class Examiner:
         )
 
     def _no_alarm(self) -> str:
-        alarm = open_trigger(f"{self._root}/proc/pressure/memory", Line.SOME, _ALARM_STALL, _ALARM_WINDOW)
+        alarm = open_alarm(f"{self._root}/proc/pressure/memory")
         if isinstance(alarm, NoTrigger):
             return alarm.why
         alarm.close()

@@ -25,6 +25,14 @@ def number(text: bytes, key: bytes, end: bytes, default: int | None = None) -> i
         raise Malformed(f"{key!r} has no number") from error
 
 
+def parse_int(text: bytes) -> int:
+    """The one number of a text; raises `Malformed`."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise Malformed("not a number") from error
+
+
 def whole(text: bytes) -> bytes:
     """`text`, which the kernel ends with a newline; raises `Malformed` for what was cut off."""
     if not text.endswith(b"\n"):

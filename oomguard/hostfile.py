@@ -74,14 +74,6 @@ def parsed(path: str, parse: Callable[[bytes], T], text: bytes) -> T:
         raise Malformed(f"{path}: {error}") from error
 
 
-def parse_int(data: bytes) -> int:
-    """The one number of a text; raises `Malformed`."""
-    try:
-        return int(data)
-    except ValueError as error:
-        raise Malformed("not a number") from error
-
-
 def _read_from_start(fd: int) -> bytes:
     # A long seq_file stops short at the end of each page (fs/seq_file.c `seq_read_iter()`).
     text = os.pread(fd, _BUFFER, 0)

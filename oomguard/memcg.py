@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from oomguard.errors import Malformed
-from oomguard.fields import number, whole
+from oomguard.fields import number, parse_int, whole
 from oomguard.meminfo import Holdings
 from oomguard.units import Bytes
-
-MOST_DIGITS = 20
-"""Of 2^64."""
 
 
 # 536870912
@@ -22,9 +19,9 @@ def parse_limit(data: bytes) -> Bytes | None:
 def parse_usage(data: bytes) -> Bytes:
     """memory.current, memory.swap.current. Raises `Malformed`."""
     text = whole(data)[:-1]
-    if not text.isdigit() or len(text) > MOST_DIGITS:
+    if not text.isdigit():
         raise Malformed("not a number of bytes")
-    return Bytes(int(text))
+    return Bytes(parse_int(text))
 
 
 # 1

@@ -19,7 +19,8 @@ from typing import TypeVar
 
 from oomguard.cgroup import NO_CGROUP, Membership, parse_cgroup
 from oomguard.errors import Gone
-from oomguard.hostfile import parse_int, parsed, read, read_start
+from oomguard.fields import parse_int
+from oomguard.hostfile import parsed, read, read_start
 from oomguard.names import decode
 from oomguard.process import Process, Stat, Statm, Status, parse_stat, parse_statm, parse_status
 from oomguard.units import KIB, Uid

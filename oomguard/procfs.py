@@ -14,8 +14,9 @@ from oomguard.badness import Machine
 from oomguard.cgroup import Layout, Membership
 from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.errors import Malformed
+from oomguard.fields import parse_int
 from oomguard.groupmarks import GroupMarks
-from oomguard.hostfile import KeptOpen, parse_int, parsed, read
+from oomguard.hostfile import KeptOpen, parsed, read
 from oomguard.meminfo import (
     Holdings,
     Memory,

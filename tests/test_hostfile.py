@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from oomguard.errors import Malformed
-from oomguard.hostfile import KeptOpen, parse_int, parsed, read, read_start
+from oomguard.fields import parse_int
+from oomguard.hostfile import KeptOpen, parsed, read, read_start
 
 LENGTHS = [0, 1, 16383, 16384, 16385, 32768, 100_000]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from oomguard.arcstats import parse_arcstats
 from oomguard.cgroup import parse_cgroup
 from oomguard.errors import Gone, Malformed
-from oomguard.hostfile import parse_int
+from oomguard.fields import parse_int
 from oomguard.memcg import parse_limit, parse_memory_stat, parse_switch, parse_usage
 from oomguard.meminfo import parse_holdings, parse_meminfo, parse_sockstat
 from oomguard.mountinfo import in_memory, parse_mountinfo

@@ -32,7 +32,9 @@ def test_limits(text: bytes, limit: int | None) -> None:
     assert parse_limit(text) == limit
 
 
-@pytest.mark.parametrize("text", [b"", b"max", b"12", b"-1\n", b"1 2\n", b"\n", b"1.5\n", b"\xd9\xa1\n"])
+@pytest.mark.parametrize(
+    "text", [b"", b"max", b"12", b"-1\n", b"1 2\n", b"\n", b"1.5\n", b"\xd9\xa1\n", b"1" * 5000 + b"\n"]
+)
 def test_no_amounts(text: bytes) -> None:
     with pytest.raises(Malformed):
         parse_limit(text)
