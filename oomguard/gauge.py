@@ -30,7 +30,7 @@ ARMING_FORECAST = 10
 LAST_STRAW = 0.25
 """Beyond the budget, this share of it is the end of patience: whoever has not ended by then is ended."""
 SECOND_STALL = 0.25
-"""What there is of the budget, for a window's length, after a stall has cost a victim its life."""
+"""What there is of the budget while memory is low, for a window's length after a stall has cost a life."""
 WORST_FILL = 4 << 30
 """Bytes a second at which one process can take memory: no sleep is longer than the way to the limit."""
 LONGEST_PAUSE = Seconds(1.0)
@@ -92,10 +92,13 @@ class Gauge:
     def _figures(self, sample: Sample) -> Figures:
         memory, limits = sample.memory, self._limits
         stall, stall_of = self._stall()
-        share = 1.0 if sample.at >= self._full_budget_at else SECOND_STALL
+        available_limit = resolve(limits.available.term, memory.total)
+        # Where a death has brought memory back, the stall that is left is that of fetching it from swap.
+        is_second = sample.at < self._full_budget_at and memory.available <= available_limit
+        share = SECOND_STALL if is_second else 1.0
         return Figures(
             available=memory.available,
-            available_limit=resolve(limits.available.term, memory.total),
+            available_limit=available_limit,
             swap_free=sample.swap_room,
             swap_limit=resolve(limits.swap_free.term, memory.swap_total),
             stall=stall,
@@ -135,7 +138,7 @@ class Gauge:
         pace = min(self._stalling.rate(), 1.0)
         if pace <= 0:
             return NOWHERE
-        if figures.available > figures.available_limit and not self._window.thrashing(sample.memory):
+        if not figures.is_low and not self._window.thrashing(sample.memory):
             return NOWHERE
         budget = figures.stall_budget
         to_come = min(kill_takes, budget / 2) + self._backlog.lasts()

@@ -40,6 +40,7 @@ from oomguard.plan import (
     decide,
     disappointed_by,
     is_rash,
+    is_thrash,
     spared_prevail,
 )
 from oomguard.pressure import Assessment, Level, Reason, Sample
@@ -223,7 +224,7 @@ class Hunt:
         if is_elsewhere(held):
             return Doubt.ELSEWHERE
         # When the kernel is about to act, it is better to have acted.
-        has_time = assessment.level is Level.TERM
+        has_time = assessment.level is Level.TERM or is_thrash(assessment)
         return Doubt.SPARED if has_time and spared_prevail(found) else Doubt.NONE
 
     def _kill(self, kill: Kill, since: Seconds, latest: Sample, machine: Machine) -> None:

@@ -26,6 +26,8 @@ IN_VAIN, NOT_ENOUGH = 4, 1
 """What deaths take of the patience: three that brought nothing back, or a dozen that were not enough."""
 HOPEFUL_SHARE, HOPEFUL_GAIN = 0.05, Bytes(1024 * MIB)
 """The same while it is in doubt whether a death helps; then it must also end the shortage alone."""
+LEAST_OF_PLENTY = 0.25
+"""Where memory is not low and yet thrashes, a death must add this share to what is available."""
 HELPLESS = Seconds(0.5)
 """A backlog of swap that drains for longer than this is what a stall is about."""
 TRIES = 8
@@ -97,6 +99,8 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
     if assessment.reasons == (Reason.EXHAUSTION_FORECAST,) and not _anybody_grows(ranking, machine):
         return Hold(why=HoldReason.NOBODY_GROWS, spared=ranking.spared, assessment=assessment)
     least = _least_in_doubt(assessment, machine) if doubt is not Doubt.NONE else _least(machine)
+    if is_thrash(assessment):
+        least = max(least, Bytes(int(LEAST_OF_PLENTY * assessment.figures.available)))
 
     def are_worth_it(members: Iterable[Judged]) -> bool:
         gains = (gain(judged.process, assessment, machine) for judged in members)
@@ -132,6 +136,11 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
         kernel_choice=_kernel_choice(ranking),
         assessment=assessment,
     )
+
+
+def is_thrash(assessment: Assessment) -> bool:
+    """The host stalls though memory is not low: what is evicted is needed again."""
+    return assessment.reasons == (Reason.STALL,) and not assessment.figures.is_low
 
 
 def is_rash(kill: Kill, ranking: Ranking) -> bool:
@@ -223,8 +232,7 @@ def gain(process: Process, assessment: Assessment, machine: Machine) -> Bytes:
     if memory is None:
         return Bytes(0)
     pages = memory.rss_anon + memory.rss_shmem + memory.swap
-    plenty = assessment.figures.available > assessment.figures.available_limit
-    if assessment.reasons == (Reason.CGROUP_STALL,) or (assessment.reasons == (Reason.STALL,) and plenty):
+    if assessment.reasons == (Reason.CGROUP_STALL,) or is_thrash(assessment):
         pages += memory.rss_file
     if Reason.COMMIT_LIMIT in assessment.reasons:
         pages = max(pages, memory.private_committed)

@@ -150,6 +150,11 @@ class Figures:
     group: GroupFigures | None = None
     """The control group that the decision is about; None: the whole host."""
 
+    @property
+    def is_low(self) -> bool:
+        """Little memory is available, however much swap there is."""
+        return self.available <= self.available_limit
+
 
 @frozen
 class Assessment:

@@ -246,6 +246,8 @@ def test_restart_forgives_the_stall_and_leaves_less_of_the_budget() -> None:
     assert first.reasons == (LOW,)
     assert first.figures.stall_budget == pytest.approx(SECOND_STALL * 2)
     assert STALL in gauge.read(sample(107, memory(100), psi(9.5 + SECOND_STALL * 2)), AT_ONCE).reasons
+    plenty = gauge.read(sample(107.1, memory(101), psi(9.5 + SECOND_STALL * 2)), AT_ONCE)
+    assert plenty.figures.stall_budget == pytest.approx(2)
     later = gauge.read(sample(104 + LIMITS.stall_window, memory(100), psi(10)), AT_ONCE)
     assert later.figures.stall_budget == pytest.approx(2)
 

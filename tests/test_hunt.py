@@ -352,6 +352,9 @@ def test_nobody_dies_for_what_outlives_processes() -> None:
 def test_nobody_dies_for_who_is_spared_while_there_is_time() -> None:
     assert held(Scene(TOO_SMALL, PROTECTED)) is HoldReason.CULPRIT_SPARED
     assert held(Scene(TOO_SMALL, PROTECTED), NO_TIME) is None
+    thrash = assessment(Reason.STALL, level=Level.KILL, available=120, limit=100)
+    assert held(Scene(TOO_SMALL), thrash) is None
+    assert held(Scene(TOO_SMALL, PROTECTED), thrash) is HoldReason.CULPRIT_SPARED
     assert held(Scene(TOO_SMALL, judged(process(30, 30), verdict(Standing.NEVER)))) is None
 
 
@@ -411,11 +414,11 @@ def test_who_does_not_die_of_the_guard_makes_no_storm(delivery: Delivery) -> Non
 def test_a_stall_that_goes_on_uses_the_patience_up() -> None:
     """Each death ends the stall for the moment, as it is measured anew; none of them brings memory back."""
     scene = Scene(*(judged(process(pid, 20)) for pid in range(10, 20)))
-    stalled = assessment(Reason.STALL, available=600)
+    stalled = assessment(Reason.STALL)
     for turn in range(6):
-        scene.act(1e9 + 10 * turn, stalled, 600)
+        scene.act(1e9 + 10 * turn, stalled)
         scene.hand.has_gone = scene.hunt.in_flight
-        scene.follow(1e9 + 10 * turn + 1, replace(stalled, level=Level.ARMED, reasons=()), 600)
+        scene.follow(1e9 + 10 * turn + 1, replace(stalled, level=Level.ARMED, reasons=()))
     assert len(scene.hand.sent) == 3
     held = [event for event in scene.told() if isinstance(event, Holding)]
     assert [event.why for event in held] == [HoldReason.FUTILE]

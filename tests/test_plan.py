@@ -11,6 +11,7 @@ from oomguard.episode import Finish, Outcome
 from oomguard.plan import (
     HOPEFUL_SHARE,
     IN_VAIN,
+    LEAST_OF_PLENTY,
     LEAST_SHARE,
     NOT_ENOUGH,
     RUNNERS_UP,
@@ -23,6 +24,7 @@ from oomguard.plan import (
     decide,
     disappointed_by,
     gain,
+    is_thrash,
     spared_prevail,
 )
 from oomguard.pressure import Assessment, Level, Reason
@@ -49,7 +51,7 @@ LOW = assessment(available=90, limit=100)
 COMMIT = assessment(Reason.COMMIT_LIMIT, level=Level.KILL, available=900, committed=430, commit_limit=400)
 
 
-STALL = assessment(Reason.STALL, available=900, limit=100)
+STALL = assessment(Reason.STALL, available=12, limit=10)
 HOST = replace(MACHINE, total=pages(100))
 """Small, so that a death that frees 1 MiB is worth it, and one that frees `HOPEFUL` even in doubt."""
 LEAST = mib(100 * LEAST_SHARE)
@@ -202,6 +204,18 @@ def test_in_doubt_a_fair_share_is_the_least(at: Assessment) -> None:
     )
     assert killed(plan(*everybody, at=at)) == [10]
     assert killed(plan(*everybody, at=at, doubt=ELSEWHERE)) == [11]
+
+
+@pytest.mark.parametrize("level", [Level.TERM, Level.KILL])
+@pytest.mark.parametrize("doubt", [CERTAIN, DISAPPOINTED])
+def test_where_memory_is_not_low_a_death_must_add_much_to_it(level: Level, doubt: Doubt) -> None:
+    """A bystander who waits for his own pages is not what the caches are too small for."""
+    plenty = assessment(Reason.STALL, level=level, available=60, limit=10)
+    bystander, hog = judged(process(10, 14.9)), judged(process(11, 15))
+    assert isinstance(plan(bystander, at=plenty, doubt=doubt), Hold)
+    assert killed(plan(bystander, hog, at=plenty, doubt=doubt)) == [11]
+    low = assessment(Reason.STALL, level=level, available=10, limit=10)
+    assert killed(plan(bystander, at=low, doubt=doubt)) == [10]
 
 
 def test_on_a_large_host_less_than_its_share_is_enough() -> None:
@@ -416,20 +430,21 @@ def test_laws_of_the_plan(
     plan = decide(found, at, scope, HOST, doubt)
     assert plan == decide(ranked(*shuffled, exempt=passed), at, scope, HOST, doubt)
     killable = [one.judged for one in found.candidates]
+    least = max(LEAST, LEAST_OF_PLENTY * mib(available)) if is_thrash(at) else LEAST
     match plan:
         case Hold():
             assert plan.why in HoldReason
-            assert doubt is not CERTAIN or not any(gain(one.process, at, HOST) >= LEAST for one in killable)
+            assert doubt is not CERTAIN or not any(gain(one.process, at, HOST) >= least for one in killable)
         case Kill():
             assert plan.members[0] is plan.victim.judged
             assert all(one in killable for one in plan.members)
             assert all(one.verdict.standing is not NEVER for one in plan.members)
             assert all(one.process.key.pid not in {1, 3} for one in plan.members)
-            assert sum(gain(one.process, at, HOST) for one in plan.members) >= LEAST
+            assert sum(gain(one.process, at, HOST) for one in plan.members) >= least
             assert plan.victim not in plan.runners_up
             if plan.victim.judged.verdict.standing is LAST and doubt is CERTAIN:
                 others = [one for one in killable if one.verdict.standing is not LAST]
-                assert not any(gain(one.process, at, HOST) >= LEAST for one in others)
+                assert not any(gain(one.process, at, HOST) >= least for one in others)
 
 
 PENS = enclosed("/pens/a", used=97, limit=100)
