@@ -17,7 +17,7 @@ from oomguard.event import Event, KernelKilled
 from oomguard.failsafe import Failsafe
 from oomguard.frozen import frozen
 from oomguard.phase import Headlines
-from oomguard.pressure import Assessment, Figures, Level, Phase, Sample, StallOf
+from oomguard.pressure import Assessment, Level, Phase, Sample, memory_alone
 from oomguard.record import Writer
 from oomguard.spell import Toll
 from oomguard.state import State, Thresholds, thresholds
@@ -141,18 +141,12 @@ class Chronicle:
             phase=Phase.CALM,
             level=Level.CALM,
             reasons=(),
-            figures=Figures(
+            figures=memory_alone(
                 available=nothing,
                 available_limit=nothing,
                 swap_free=nothing,
                 swap_limit=nothing,
-                stall=no_time,
-                stall_of=StallOf.ANYONE,
                 stall_budget=in_force.config.limits.stall_budget,
-                exhausted_in=None,
-                backlog=no_time,
-                committed=nothing,
-                commit_limit=nothing,
             ),
             thresholds=Thresholds(
                 available_term=nothing,

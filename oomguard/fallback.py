@@ -22,7 +22,7 @@ from oomguard.episode import Sent
 from oomguard.event import Killing, Mode
 from oomguard.frozen import frozen
 from oomguard.hostfile import read
-from oomguard.pressure import Figures, Level, Reason, StallOf
+from oomguard.pressure import Level, Reason, memory_alone
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Exempt, Judged, spared_for
@@ -221,7 +221,6 @@ class Fallback:
 
     def _told(self, flight: _Flight, look: Look) -> Killing:
         limits, victim = self._limits, flight.victim
-        nothing, no_time = Bytes(0), Seconds(0.0)
         return Killing(
             mode=Mode.ENFORCE,
             reasons=(Reason.LOW_MEMORY,),
@@ -233,18 +232,12 @@ class Fallback:
             members=1,
             runners_up=(),
             kernel_choice=None,
-            figures=Figures(
+            figures=memory_alone(
                 available=look.available,
                 available_limit=resolve(limits.available.term, look.total),
                 swap_free=look.swap_free,
                 swap_limit=resolve(limits.swap_free.term, look.swap_total),
-                stall=no_time,
-                stall_of=StallOf.ANYONE,
                 stall_budget=limits.stall_budget,
-                exhausted_in=None,
-                backlog=no_time,
-                committed=nothing,
-                commit_limit=nothing,
             ),
             reaction=Seconds(time.monotonic() - look.at),
         )

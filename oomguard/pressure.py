@@ -156,6 +156,26 @@ class Figures:
         return self.available <= self.available_limit
 
 
+def memory_alone(
+    *, available: Bytes, available_limit: Bytes, swap_free: Bytes, swap_limit: Bytes, stall_budget: Seconds
+) -> Figures:
+    """The figures of who has looked at memory, and at nothing else."""
+    nothing, no_time = Bytes(0), Seconds(0.0)
+    return Figures(
+        available=available,
+        available_limit=available_limit,
+        swap_free=swap_free,
+        swap_limit=swap_limit,
+        stall=no_time,
+        stall_of=StallOf.ANYONE,
+        stall_budget=stall_budget,
+        exhausted_in=None,
+        backlog=no_time,
+        committed=nothing,
+        commit_limit=nothing,
+    )
+
+
 @frozen
 class Assessment:
     """How bad it is, why, and the figures that say so."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oomguard.badness import Machine, kernel
 from oomguard.meminfo import Holdings, Memory, Overcommit
 from oomguard.pressure import Assessment, Figures, GroupFigures, Level, Limit, Limits, Reason, Sample, StallOf
+from oomguard.privilege import Privileges
 from oomguard.process import Key, MemoryUse, Process
 from oomguard.psi import Pressure
 from oomguard.ranking import Exempt, Judged, Ranking, rank
@@ -34,6 +35,19 @@ LIMITS = Limits(
 )
 HEURISTIC = Overcommit(mode=0, admin_reserve=Bytes(8 * MIB), user_reserve=Bytes(92 * MIB))
 NEVER = replace(HEURISTIC, mode=2)
+
+
+NO_PRIVILEGES = Privileges(
+    uid=1000,
+    effective=0,
+    no_new_privileges=False,
+    filtered=False,
+    locked=Bytes(0),
+    oom_score_adj=0,
+    real_time=False,
+    nice=0,
+    lockable=Bytes(4096),
+)
 
 
 def mib(number: float) -> Bytes:

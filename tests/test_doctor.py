@@ -16,20 +16,10 @@ from oomguard.examination import Examiner
 from oomguard.finding import Finding, Severity, Topic, note, problem, well
 from oomguard.guardfindings import Absent, Present
 from oomguard.privilege import Privileges
-from oomguard.units import Bytes, Pid
+from oomguard.units import Pid
+from tests.builders import NO_PRIVILEGES
 from tests.specimens import STATE
 
-POOR = Privileges(
-    uid=1000,
-    effective=0,
-    no_new_privileges=False,
-    filtered=False,
-    locked=Bytes(0),
-    oom_score_adj=0,
-    real_time=False,
-    nice=0,
-    lockable=Bytes(4096),
-)
 FOUND = (
     problem(Topic.KERNEL, "It is broken.", "Mend it."),
     note(Topic.OTHERS, "Somebody is there."),
@@ -87,7 +77,7 @@ def test_document() -> None:
 
 
 def test_of_the_guard_that_runs(config: Callable[[str], str]) -> None:
-    ward = Ward(Present(state=STATE, degraded=()), POOR)
+    ward = Ward(Present(state=STATE, degraded=()), NO_PRIVILEGES)
     found = told(doctor.diagnose(config('storm.action = "stop-unit"'), ward))
     assert STATE.pid in ward.asked
     for what in ("in dry run", "stop-unit", "The guard lacks CAP_KILL", "not locked in memory", "hidepid"):
@@ -96,7 +86,7 @@ def test_of_the_guard_that_runs(config: Callable[[str], str]) -> None:
 
 
 def test_of_a_guard_that_would_be_started_here(config: Callable[[str], str]) -> None:
-    ward = Ward(Absent("No guard runs: no"), POOR)
+    ward = Ward(Absent("No guard runs: no"), NO_PRIVILEGES)
     found = told(doctor.diagnose(config(""), ward))
     assert set(ward.asked) == {os.getpid()}
     for what in (
@@ -116,7 +106,7 @@ def test_of_whom_nothing_can_be_told(config: Callable[[str], str], guard: Presen
 
 
 def test_a_configuration_that_is_refused(config: Callable[[str], str]) -> None:
-    found = doctor.diagnose(config('banana = 1\nmode = "x\\n"'), Ward(Absent("no"), POOR))
+    found = doctor.diagnose(config('banana = 1\nmode = "x\\n"'), Ward(Absent("no"), NO_PRIVILEGES))
     refused = [one for one in found if one.topic is Topic.CONFIGURATION]
     assert [one.severity for one in refused] == [Severity.PROBLEM] * 2
     assert "banana" in told(tuple(refused))
@@ -127,13 +117,15 @@ def test_a_configuration_that_is_refused(config: Callable[[str], str]) -> None:
 
 def test_what_check_warns_of_is_found_too(config: Callable[[str], str]) -> None:
     rule = '[[rule]]\nname = "r"\neffect = "never"\ncomm = "sshd"'
-    found = doctor.diagnose(config(rule), Ward(Absent("no"), POOR))
+    found = doctor.diagnose(config(rule), Ward(Absent("no"), NO_PRIVILEGES))
     assert 'rule "r": it rests on comm or cmdline alone' in told(found)
 
 
 def test_the_worst_comes_first(config: Callable[[str], str]) -> None:
     order = tuple(Severity)
-    found = [order.index(one.severity) for one in doctor.diagnose(config(""), Ward(Absent("no"), POOR))]
+    found = [
+        order.index(one.severity) for one in doctor.diagnose(config(""), Ward(Absent("no"), NO_PRIVILEGES))
+    ]
     assert found == sorted(found, reverse=True)
 
 

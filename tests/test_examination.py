@@ -17,10 +17,10 @@ from oomguard.examination import Examiner
 from oomguard.guardfindings import Absent, Present
 from oomguard.hostfindings import GROUP_FILES, Groups
 from oomguard.pressure import Level, Limit
-from oomguard.privilege import Privileges
 from oomguard.record import Writer
 from oomguard.rules import Effect, Field, Rule, pattern
-from oomguard.units import KIB, MIB, Bytes, Percent, Pid, Seconds
+from oomguard.units import KIB, MIB, Percent, Pid, Seconds
+from tests.builders import NO_PRIVILEGES
 from tests.groupfolder import hold
 from tests.processfolder import FOREIGN, RECORDED, host, place
 from tests.specimens import STATE
@@ -176,20 +176,6 @@ def test_how_bad_it_is_by_the_limits(root: Path, term: str, level: Level) -> Non
     assert examiner(root).assessment(config).level is level
 
 
-def seeing(effective: int) -> Privileges:
-    return Privileges(
-        uid=0,
-        effective=effective,
-        no_new_privileges=False,
-        filtered=False,
-        locked=Bytes(0),
-        oom_score_adj=0,
-        real_time=False,
-        nice=0,
-        lockable=None,
-    )
-
-
 @pytest.fixture
 def ruled(root: Path) -> Callable[[int], object]:
     rules = tuple(
@@ -197,7 +183,7 @@ def ruled(root: Path) -> Callable[[int], object]:
         for name, exe in (("python", "/usr/bin/python*"), ("other", "/x"))
     )
     config = replace(DEFAULTS, rules=rules, record="/nonexistent")
-    return lambda effective: examiner(root).matched(config, seeing(effective))
+    return lambda effective: examiner(root).matched(config, replace(NO_PRIVILEGES, effective=effective))
 
 
 def test_whom_the_rules_match(ruled: Callable[[int], object]) -> None:
@@ -210,6 +196,6 @@ def test_who_may_not_see_does_not_say(ruled: Callable[[int], object]) -> None:
 
 
 def test_without_rules_anybody_may_say(root: Path) -> None:
-    found = examiner(root).matched(replace(DEFAULTS, record="/nonexistent"), seeing(0))
+    found = examiner(root).matched(replace(DEFAULTS, record="/nonexistent"), NO_PRIVILEGES)
     assert found is not None
     assert found.candidates > 0
