@@ -3,8 +3,8 @@
 A limit is crossed when
 - low_memory: what is available and, where there is swap, the room in it are both below their limits;
 - stall: the bystanders will have waited for memory for longer than the budget within the window by the
-  time that a kill takes, while memory is low or thrashing. With plenty of memory, pressure is some control
-  group's own limit, and nobody's to die for;
+  time that a kill takes, while memory is low, or near its limit and thrashing. With plenty of memory,
+  pressure is some control group's own limit, or heavy use of files, and nobody's to die for;
 - exhaustion_forecast: at its present pace, memory is gone before a later kill could bring some back;
 - commit_limit: under vm.overcommit_memory = 2, promises come near to what the kernel will promise.
 """
@@ -138,7 +138,7 @@ class Gauge:
         pace = min(self._stalling.rate(), 1.0)
         if pace <= 0:
             return NOWHERE
-        if not figures.is_low and not self._window.thrashing(sample.memory):
+        if not figures.is_low and not (self.is_near(sample.memory) and self._window.thrashing(sample.memory)):
             return NOWHERE
         budget = figures.stall_budget
         to_come = min(kill_takes, budget / 2) + self._backlog.lasts()

@@ -174,12 +174,19 @@ def test_pressure_in_plenty_is_no_reason(full: float, refaults: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refaults", "scans", "reasons"),
-    [(PAGES // 20, PAGES // 20, (STALL,)), (PAGES // 20, 0, ()), (PAGES // 21, PAGES, ())],
-    ids=["thrashing", "a group's own limit", "a cache at work"],
+    ("available", "refaults", "scans", "reasons"),
+    [
+        pytest.param(200, PAGES // 20, PAGES // 20, (STALL,), id="thrashing"),
+        pytest.param(200, PAGES // 20, 0, (), id="a group's own limit"),
+        pytest.param(200, PAGES // 21, PAGES, (), id="a cache at work"),
+        pytest.param(201, PAGES, PAGES, (), id="heavy use of files, in plenty"),
+    ],
 )
-def test_thrashing_stands_in_for_low_memory(refaults: int, scans: int, reasons: tuple[Reason, ...]) -> None:
-    assert read(*stalled(2.5, memory(300), refaults=refaults, scans=scans)).reasons == reasons
+def test_thrashing_stands_in_for_low_memory(
+    available: float, refaults: int, scans: int, reasons: tuple[Reason, ...]
+) -> None:
+    found = read(*stalled(2.5, memory(available), refaults=refaults, scans=scans))
+    assert found.reasons == reasons
 
 
 @pytest.mark.parametrize(("takes", "stall"), [(0.0, None), (0.1, None), (0.45, 1.6), (0.95, 1.1), (60, 1.0)])
