@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from bench.gauntlet import chart, report, rows
 from bench.gauntlet.__main__ import cells
 from bench.gauntlet.chart import Group
 from bench.gauntlet.guards import GUARDS
-from bench.gauntlet.measure import Figures, Probe, Sample, measure, right, unwell
+from bench.gauntlet.measure import Figures, Probe, Sample, measure, right, told_stall, unwell
 from bench.gauntlet.rows import Key, Row
 from bench.gauntlet.scenario import Expect, Scenario, Speed, load, scenarios
 from bench.gauntlet.spread import Spread, spell, spread
@@ -211,6 +213,35 @@ def test_page_says_what_was_run_and_leaves_blank_what_was_not() -> None:
     assert "| journald |" in text
     blank = next(line for line in text.splitlines() if line.startswith("| kernel alone"))
     assert set(blank.removeprefix("| kernel alone")) == {" ", "|"}
+
+
+def test_the_page_compares_with_the_best_peer() -> None:
+    def cell(guard: str, *stalls: float) -> tuple[Row, ...]:
+        key = replace(KEY, guard=guard)
+        return tuple(replace(ROW, key=key, figures=replace(FIGURES, full=full)) for full in stalls)
+
+    runs = {"kernel": (1.0,), "earlyoom": (20.0, 10.0, 11.0), "nohang": (12.0,), "oomguard": (2.0, 2.75, 9.0)}
+    text = report.page({("one", guard): cell(guard, *stalls) for guard, stalls in runs.items()}, (SCENARIO,))
+    assert "| One, at a time | 11.0 | 0.25 |  | 0.5 | 1.00 |  |" in text
+    text = report.page(
+        {("one", "nohang"): cell("nohang", 0.4), ("one", "oomguard"): cell("oomguard", 2)}, (SCENARIO,)
+    )
+    assert "| One, at a time | 0.4 |  |  | 0.5 | 1.00 |  |" in text
+
+
+@pytest.mark.parametrize(
+    ("kinds", "stall"), [(("lifecycle", "killing", "killing"), 0.75), (("lifecycle",), None), ((), None)]
+)
+def test_how_long_bystanders_had_waited_at_the_first_signal(
+    kinds: Sequence[str], stall: float | None
+) -> None:
+    events = [{"kind": kind, "figures": {"stall": 0.7512 + at - 1}} for at, kind in enumerate(kinds)]
+    document = json.dumps({"events": events}, indent=2)
+    assert told_stall(f"\nKilled: {{}}\n{document}\n\n-- console") == stall
+
+
+def test_other_guards_tell_no_stall() -> None:
+    assert told_stall("\nsending SIGTERM to process 7") is None
 
 
 def test_what_is_in_docs_is_made_from_the_rows() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.gauntlet.guards import Guard
 from bench.gauntlet.hostwait import host_wait
-from bench.gauntlet.measure import Figures, measure
+from bench.gauntlet.measure import Figures, measure, told_stall
 from bench.gauntlet.rows import Key
 from bench.gauntlet.scenario import Scenario
 from tests.vm import build, machine
@@ -54,7 +54,8 @@ class Cell:
 
     def figures(self, outcome: Outcome) -> Figures:
         """The figures of a run; ValueError where the recorder did not get to tell all of them."""
-        return measure((each for each in outcome.results if len(each) == 1), self.scenario)
+        found = measure((each for each in outcome.results if len(each) == 1), self.scenario)
+        return replace(found, told_stall=told_stall(f"\n{outcome.output}"))
 
     def payload(self) -> Tree:
         """What goes into the machine."""

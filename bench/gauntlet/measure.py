@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,9 @@ class Figures:
     """Major ones."""
     recorder_gap: float
     """The longest time between two samples: how far the other figures can be trusted."""
+    told_stall: float | None = None
+    """For how long the bystanders had waited when the first signal was sent, as oomguard says; in seconds.
+    None: no signal, or another guard, or a run from before this was kept."""
 
 
 def measure(results: Iterable[Mapping[str, Any]], scenario: Scenario) -> Figures:
@@ -98,6 +102,16 @@ def measure(results: Iterable[Mapping[str, Any]], scenario: Scenario) -> Figures
         guard_faults=guard["faults"],
         recorder_gap=recorder["gap"],
     )
+
+
+def told_stall(output: str) -> float | None:
+    """What the document of `oomguard status --json` within `output` says with the first signal."""
+    start = output.find("\n{\n")
+    if start < 0:
+        return None
+    document, _ = json.JSONDecoder().raw_decode(output, start + 1)
+    stalls = [event["figures"]["stall"] for event in document["events"] if event["kind"] == "killing"]
+    return round(stalls[0], 2) if stalls else None
 
 
 def unwell(samples: Sequence[Sample], memory: int, swap: int) -> float | None:

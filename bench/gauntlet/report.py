@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.gauntlet import chart
@@ -52,7 +52,15 @@ COLUMNS: tuple[Column, ...] = (
     ("guard: RSS, MiB", _of(lambda run: run.guard_rss / MIB)),
     ("guard: CPU, s", _of(lambda run: run.guard_cpu)),
     ("guard: major faults", _of(lambda run: run.guard_faults)),
+    ("bystanders had waited at its first signal, s", _of(lambda run: run.told_stall, "")),
 )
+PEERS, OURS = ("earlyoom", "nohang", "systemd-oomd"), ("oomguard", "oomguard-half")
+COMPARED: tuple[tuple[str, Callable[[Figures], float]], ...] = (
+    ("full stall", lambda run: run.full),
+    ("longest gap", lambda run: run.probes["interactive"].longest),
+)
+NOTICEABLE = 0.5
+"""Seconds: where the best peer has less, there is nothing to compare."""
 PICTURES: tuple[tuple[str, str, Callable[[Figures], float | None]], ...] = (
     ("stall", "Full memory stall, in seconds (less is better)", lambda run: run.full),
     (
@@ -96,7 +104,8 @@ def picture(
 
 def page(cells: Cells, every: Sequence[Scenario]) -> str:
     """The page, in Markdown."""
-    parts = [_INTRODUCTION, _overview(cells, every), _PICTURES if cells else _NO_ROWS, _SETUP]
+    parts = [_INTRODUCTION, _overview(cells, every), _COMPARED, _comparison(cells, every)]
+    parts += [_PICTURES if cells else _NO_ROWS, _SETUP]
     parts += (f"- **{guard.title}**: {guard.about} {_versions(cells, guard)}" for guard in GUARDS)
     parts.append(
         "\n## Scenario by scenario\n\nMedian (least to most) of the runs; an empty line was not run.\n"
@@ -121,6 +130,29 @@ def _verdict(runs: Sequence[Row], scenario: Scenario) -> str:
     good = sum(right(run.figures, scenario.expect) for run in runs)
     stall = spell(spread(run.figures.full for run in runs), "never")
     return f"{good} of {len(runs)}; {stall}"
+
+
+def _comparison(cells: Cells, every: Sequence[Scenario]) -> str:
+    titles = [guard.title for guard in GUARDS if guard.name in OURS]
+    heads = (cell for name, _ in COMPARED for cell in (f"best peer's {name}, s", *titles))
+    lines = [f"| scenario | {' | '.join(heads)} |\n|---|{'---|' * len(COMPARED) * (1 + len(OURS))}"]
+    for each in every:
+        beside = (word for _, figure in COMPARED for word in _beside(each, figure, cells))
+        lines.append(f"| {each.title} | {' | '.join(beside)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _beside(scenario: Scenario, figure: Callable[[Figures], float], cells: Cells) -> Iterator[str]:
+    """The best peer's median, and ours as shares of it."""
+
+    def middle(guard: str) -> float | None:
+        runs = cells.get((scenario.name, guard))
+        return spread(figure(run.figures) for run in runs).middle if runs else None
+
+    best = min((found for found in map(middle, PEERS) if found is not None), default=None)
+    yield NOT_RUN if best is None else f"{best:.1f}"
+    for found in map(middle, OURS):
+        yield NOT_RUN if found is None or best is None or best < NOTICEABLE else f"{found / best:.2f}"
 
 
 def _section(scenario: Scenario, cells: Cells) -> str:
@@ -182,11 +214,17 @@ bystanders and its guard were started.
 was noticeable (gaps over 60 ms).
 - **unwell**: from the first to the last moment at which less than 5 % of memory and of swap was there, or \
 at which everybody had stood still for more than a fifth of the last second.
+- **bystanders had waited**: what oomguard itself compares with its budget, within its window of ten seconds.
 - **right**: who should have died has, nobody else has, and the machine is well again.
 
 ## At a glance
 
 How many of the runs were right; and the full stall, in seconds.
+"""
+_COMPARED = """## Beside the best peer
+
+The least median of earlyoom, nohang and systemd-oomd, whether or not it was right; and oomguard's as \
+a share of it, where there is anything to compare (0.5 s).
 """
 _PICTURES = """
 ![Full memory stall](gauntlet-stall.svg)
