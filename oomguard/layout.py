@@ -13,8 +13,8 @@ from zlib import crc32
 from oomguard import codec
 from oomguard.counters import COUNTERS, HISTOGRAMS, TABLE_SIZE
 from oomguard.event import Person
+from oomguard.packing import SAMPLE, STATE, WATCHED
 from oomguard.pressure import Figures, GroupFigures, Level, Phase, Reason
-from oomguard.state import SAMPLE, STATE, WATCHED
 
 MAGIC = b"oomguard"
 VERSION = 2

@@ -35,8 +35,9 @@ from oomguard.layout import (
     checksum,
     mismatch,
 )
+from oomguard.packing import pack_sample, pack_state, unpack_sample, unpack_state
 from oomguard.pressure import Sample
-from oomguard.state import State, pack_sample, pack_state, unpack_sample, unpack_state
+from oomguard.state import State
 
 _TRIES = 4
 """How often a slot is read that the writer seems to be at."""

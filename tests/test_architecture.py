@@ -29,8 +29,9 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "words": frozenset(
         {
-            "event", "account", "counters", "state", "codec", "layout", "orders", "reliefwords", "wording",
-            "roster", "entry", "finding", "hostfindings", "guardfindings", "settingfindings",
+            "event", "account", "counters", "state", "packing", "codec", "layout", "orders", "reliefwords",
+            "wording", "roster", "journalfields", "entry", "finding", "hostfindings", "guardfindings",
+            "settingfindings",
         }
     ),
     "sense": frozenset(

@@ -23,11 +23,12 @@ from oomguard.enclosures import MOST_ENTRIES
 from oomguard.errors import RecordError
 from oomguard.event import Degraded
 from oomguard.layout import EVENTS, HEADER, SAMPLES, SIZE, SLOT, STATES, TABLE, Ring, checksum
+from oomguard.packing import SAMPLE as SAMPLE_LAYOUT
+from oomguard.packing import STATE as STATE_LAYOUT
+from oomguard.packing import pack_sample, pack_state, unpack_sample, unpack_state
 from oomguard.pressure import Reason, Sample
 from oomguard.record import Reader, Told, Writer
-from oomguard.state import SAMPLE as SAMPLE_LAYOUT
-from oomguard.state import STATE as STATE_LAYOUT
-from oomguard.state import State, Watched, current, pack_sample, pack_state, unpack_sample, unpack_state
+from oomguard.state import State, Watched, current
 from oomguard.units import Bytes, Seconds
 from tests import specimens
 from tests.specimens import KILLING, SAMPLE, STATE
