@@ -34,7 +34,6 @@ from oomguard.plan import (
     PATIENCE,
     Doubt,
     Hold,
-    HoldReason,
     Kill,
     Plan,
     decide,
@@ -43,16 +42,13 @@ from oomguard.plan import (
     is_thrash,
     spared_prevail,
 )
-from oomguard.pressure import Assessment, Level, Reason, Sample
+from oomguard.pressure import Assessment, Level, Sample
 from oomguard.process import Key
 from oomguard.ranking import Ranking
 from oomguard.scout import Look, Scout
-from oomguard.spell import Spell
+from oomguard.standstill import Standstills, path
 from oomguard.storm import Storms, Tolerance
 from oomguard.units import Bytes, Seconds
-
-_Standstill = tuple[str | None, HoldReason, tuple[Reason, ...]]
-"""The control group that somebody would be killed in, None for the host; why nobody is; what is crossed."""
 
 LOOKS_HELD = 3
 """Looks to rehearse: one in hand, the one before it, and one to see that they need no more."""
@@ -103,7 +99,7 @@ class Hunt:
         self._hold_until: dict[str | None, Seconds] = {}
         self._pace = Pace()
         self._storms = Storms(storm)
-        self._held: dict[_Standstill, Spell] = {}
+        self._standstills = Standstills()
         self._unknown_since: Seconds | None = None
 
     @property
@@ -120,7 +116,7 @@ class Hunt:
     @property
     def group(self) -> str | None:
         """The control group that the episode is about; None: the whole host."""
-        return None if self._flight is None else _path(self._flight.kill.assessment)
+        return None if self._flight is None else path(self._flight.kill.assessment)
 
     @property
     def kill_takes(self) -> Seconds:
@@ -160,7 +156,7 @@ class Hunt:
         `read`: the figures as of now. On a host that stalls, a look at everybody may take so long that memory
         has come back meanwhile.
         """
-        group = _path(assessment)
+        group = path(assessment)
         if sample.at < self._hold_until.get(group, sample.at):
             return
         look = self._look(sample, assessment)
@@ -219,7 +215,7 @@ class Hunt:
         return holders(holdings, Bytes(found.swapped * self._machine.page_size))
 
     def _doubt(self, assessment: Assessment, held: Held, found: Ranking) -> Doubt:
-        if self._disappointment[_path(assessment)] >= PATIENCE:
+        if self._disappointment[path(assessment)] >= PATIENCE:
             return Doubt.DISAPPOINTED
         if is_elsewhere(held):
             return Doubt.ELSEWHERE
@@ -231,7 +227,7 @@ class Hunt:
         seen = self._seen(latest, kill.assessment)
         episode, first = begin(replace(seen, gone=False), self._grace)
         delivery = self.actor.signal(kill, first.sent)
-        self._held = {held: spell for held, spell in self._held.items() if not _is_news(held, kill)}
+        self._standstills.end(kill)
         flight = _Flight(kill=kill, episode=episode, machine=machine)
         match delivery:
             case Delivery.DELIVERED:
@@ -254,7 +250,7 @@ class Hunt:
             case Outcome.NOT_ENOUGH | Outcome.RECOVERED:
                 self._pace.note(_dying(flight.episode, end))
                 vain = disappointed_by(flight.kill, end, self._machine)
-                self._disappointment[_path(flight.kill.assessment)] += vain
+                self._disappointment[path(flight.kill.assessment)] += vain
                 self._note_death(flight, end)
             case Outcome.VANISHED | Outcome.RECEDED:
                 pass
@@ -271,13 +267,7 @@ class Hunt:
             self.events.append(account.storming(storm, flight.victim, self.actor.mode))
 
     def _hold(self, hold: Hold, at: Seconds, machine: Machine, held: Held) -> None:
-        """Told once for each change; going to and fro between the same few is none."""
-        what = (_path(hold.assessment), hold.why, hold.assessment.reasons)
-        if what not in self._held:
-            # Groups come and go.
-            self._held = {each: spell for each, spell in self._held.items() if not spell.is_forgotten(at)}
-            self._held[what] = Spell()
-        if self._held[what].seen(at):
+        if self._standstills.is_news(hold, at):
             self.events.append(account.holding(hold, machine, held))
 
     def _account(self, kill: Kill, sent: Sent, since: Seconds, machine: Machine) -> Killing:
@@ -299,18 +289,6 @@ class Hunt:
             headroom=assessment.headroom,
             free=sample.room if group is None else group.free,
         )
-
-
-def _path(assessment: Assessment) -> str | None:
-    """Of the control group that it is about."""
-    group = assessment.figures.group
-    return None if group is None else group.path
-
-
-def _is_news(held: _Standstill, kill: Kill) -> bool:
-    """Should it come back after the kill: one of the host makes so what is held anywhere."""
-    group = _path(kill.assessment)
-    return group is None or held[0] == group
 
 
 def _dying(episode: Episode, end: Finish) -> Seconds:

@@ -599,5 +599,5 @@ def test_groups_that_come_and_go_are_forgotten() -> None:
         scene.act(3600.0 * hour, enclosed(f"/pens/{hour}"), 900)
         scene.hunt.relax()
     assert len(scene.told()) == 50
-    kept = len(scene.hunt._held), len(scene.hunt._hold_until)
+    kept = len(scene.hunt._standstills), len(scene.hunt._hold_until)
     assert kept == (1, 0)
