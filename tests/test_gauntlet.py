@@ -81,13 +81,19 @@ def test_deaths_are_told_apart() -> None:
         ),
         SCENARIO,
     )
-    assert (figures.first_death, figures.hogs_ended) == (2.0, 2)
+    assert (figures.first_death, figures.hogs_ended, figures.full_before) == (2.0, 2, 0.05)
     assert figures.innocents_dead == ("x", "logind")
 
 
 def test_nobody_died() -> None:
     figures = measure(recorded(), SCENARIO)
     assert (figures.first_death, figures.hogs_ended, figures.innocents_dead) == (None, 0, ())
+    assert figures.full_before is None
+
+
+@pytest.mark.parametrize(("at", "stall"), [(-0.1, 0.0), (0.0, 0.0), (0.049, 0.0), (0.05, 0.05), (9.0, 0.05)])
+def test_the_stall_before_the_first_death(at: float, stall: float) -> None:
+    assert measure(recorded(death(at)), SCENARIO).full_before == stall
 
 
 @pytest.mark.parametrize("kind", ["sample", "guard", "recorder"])
@@ -209,7 +215,7 @@ def test_page_says_what_was_run_and_leaves_blank_what_was_not() -> None:
         line for line in text.splitlines() if line.startswith("| [One, at a time](#one-at-a-time)")
     )
     assert overview.endswith("|  |  |  |  | 1 of 2; 3 (2.5 to 3.5) |  |")
-    assert "| oomguard | 2 | 1 | 3 (2.5 to 3.5) | 4 |" in text
+    assert "| oomguard | 2 | 1 | 3 (2.5 to 3.5) |  | 4 |" in text
     assert "| journald |" in text
     blank = next(line for line in text.splitlines() if line.startswith("| kernel alone"))
     assert set(blank.removeprefix("| kernel alone")) == {" ", "|"}

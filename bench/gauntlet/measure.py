@@ -70,6 +70,8 @@ class Figures:
     """Major ones."""
     recorder_gap: float
     """The longest time between two samples: how far the other figures can be trusted."""
+    full_before: float | None = None
+    """Of `full`, what came before the first hog's end; None: there was none, or this was not kept yet."""
     told_stall: float | None = None
     """For how long the bystanders had waited when the first signal was sent, as oomguard says; in seconds.
     None: no signal, or another guard, or a run from before this was kept."""
@@ -86,6 +88,7 @@ def measure(results: Iterable[Mapping[str, Any]], scenario: Scenario) -> Figures
     probes = [value for kind, value in lines if kind == "probe"]
     hogs = [death for death in deaths if death["hog"]]
     recorder, guard = singles["recorder"], singles["guard"]
+    first_death = min((death["at"] for death in hogs), default=None)
     return Figures(
         seconds=recorder["seconds"],
         full=round(samples[-1].full - samples[0].full, 2),
@@ -93,7 +96,7 @@ def measure(results: Iterable[Mapping[str, Any]], scenario: Scenario) -> Figures
         probes={each["name"]: Probe(longest=each["longest"], late=each["late"]) for each in probes},
         unwell=unwell(samples, memory=scenario.memory, swap=scenario.swap),
         least_available=min(sample.available for sample in samples) // KIB_PER_MIB,
-        first_death=min((death["at"] for death in hogs), default=None),
+        first_death=first_death,
         hogs_ended=len(hogs),
         innocents_dead=tuple(_name(death) for death in deaths if not death["hog"]),
         kernel_kills=recorder["kernel_kills"],
@@ -101,7 +104,14 @@ def measure(results: Iterable[Mapping[str, Any]], scenario: Scenario) -> Figures
         guard_cpu=guard["cpu_us"] * MICRO,
         guard_faults=guard["faults"],
         recorder_gap=recorder["gap"],
+        full_before=None if first_death is None else _full_before(samples, first_death),
     )
+
+
+def _full_before(samples: Sequence[Sample], at: float) -> float:
+    """The full stall until `at`; a death may be older than the first sample."""
+    stalls = (sample.full - samples[0].full for sample in samples if sample.at <= at)
+    return round(max(stalls, default=0.0), 2)
 
 
 def told_stall(output: str) -> float | None:
