@@ -211,8 +211,8 @@ each time; a part of the rows of 2026-11-23 began in one that had booted once, a
 bystanders and its guard were started.
 
 - **full, some stall**: how long all, or some, of the tasks that wanted to run waited for memory (PSI).
-- **guard**: all processes of its service, and what they took while the run lasted. Of oomguard's two the one that \
-guards is locked in memory; the one that tells is not, and may have to be fetched from the disk.
+- **guard**: all processes of its service, and what they took while the run lasted. Of oomguard's two, one \
+guards and is locked in memory; the other tells, and may have to be fetched from the disk.
 - **longest gap, late**: what the 20 ms became at worst, and the sum of all that was beyond them, where it \
 was noticeable (gaps over 60 ms).
 - **unwell**: from the first to the last moment at which less than 5 % of memory and of swap was there, or \
