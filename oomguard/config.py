@@ -7,6 +7,7 @@ import re
 from functools import partial
 from itertools import chain
 
+from oomguard import sections
 from oomguard.badness import Policy
 from oomguard.documents import CGROUP, HOOK, RULE, Document, find, tables_of
 from oomguard.enclosure import Entry
@@ -24,25 +25,15 @@ from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
 from oomguard.table import Table, refuse_duplicates, take_name, word
 from oomguard.units import (
-    Amount,
     Percent,
     Seconds,
-    parse_amount,
     parse_duration,
-    parse_percent,
-    spell_amount,
-    spell_duration,
 )
 
 DEFAULT_PATH = "/etc/oomguard/oomguard.toml"
 MOST_RULES = 64
 """Each rule is a label of the metrics, and is tried on every process."""
 
-_SHORTEST_WINDOW, _LONGEST_WINDOW = 1.0, 60.0
-_FEWEST_KILLS, _MOST_KILLS = 2, 16
-_SHORTEST_STORM, _LONGEST_STORM = 1.0, 86400.0
-_SHORTEST_RESTRAINT, _LONGEST_RESTRAINT = 1.0, 60.0
-_MOST_RECLAIMED_FROM = 16
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
@@ -128,7 +119,8 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
     settings, lists, misplaced = tables_of(documents)
     rules = list(map(_rule, lists[RULE]))
     hooks = list(map(parse_hook, lists[HOOK]))
-    mode, limits = settings.take("mode", word(Mode), DEFAULTS.mode), _limits(settings, DEFAULTS.limits)
+    mode = settings.take("mode", word(Mode), DEFAULTS.mode)
+    limits = sections.limits(settings, DEFAULTS.limits)
     enclosures = entries(lists[CGROUP], limits.stall_window)
     for kind, tables in lists.items():
         refuse_duplicates(kind, tables)
@@ -140,9 +132,9 @@ def build(documents: list[Document], problems: list[ConfigError]) -> Config:
         policy=settings.take("victim.policy", word(Policy), DEFAULTS.policy),
         scope=settings.take("victim.scope", word(Scope), DEFAULTS.scope),
         grace=settings.take("victim.grace", parse_duration, DEFAULTS.grace),
-        storm=_storm(settings, DEFAULTS.storm),
-        sources=_sources(settings, DEFAULTS.sources),
-        relief=_relief(settings, DEFAULTS.relief),
+        storm=sections.storm(settings, DEFAULTS.storm),
+        sources=sections.sources(settings, DEFAULTS.sources),
+        relief=sections.relief(settings, DEFAULTS.relief),
         rules=tuple(filter(None, rules)),
         hooks=tuple(filter(None, hooks)),
         enclosures=enclosures,
@@ -180,86 +172,6 @@ def parse_address(text: str) -> Address:
         example = '"127.0.0.1:9797" or "[::1]:9797"'
         raise ValueError(f"{quoted(text)} is not an address and a port such as {example}")
     return Address(host=found[1] or found[2], port=int(found[3]))
-
-
-def _limits(table: Table, default: Limits) -> Limits:
-    limits = Limits(
-        available=_limit(table, "limits.available", default.available),
-        swap_free=_limit(table, "limits.swap_free", default.swap_free),
-        stall_budget=table.take("stall.budget", parse_duration, default.stall_budget),
-        stall_window=table.take("stall.window", parse_duration, default.stall_window),
-        stall_of=table.take("stall.of", word(StallOf), default.stall_of),
-        commit=table.take("commit.term", parse_percent, default.commit),
-    )
-    budget, window = spell_duration(limits.stall_budget), spell_duration(limits.stall_window)
-    if not _SHORTEST_WINDOW <= limits.stall_window <= _LONGEST_WINDOW:
-        table.refuse(f"is {window}; it must be between 1s and 60s", "stall.window")
-    elif table.sound("stall.budget", "stall.window") and not 0 < limits.stall_budget <= limits.stall_window:
-        problem = (
-            f"the budget is {budget} in a window of {window}; it must be above 0s and fit into the window"
-        )
-        table.refuse(problem, "stall.budget", "stall.window")
-    if limits.commit.value == 0:
-        table.refuse("must be above 0%", "commit.term")
-    return limits
-
-
-def _limit(table: Table, key: str, default: Limit) -> Limit:
-    limit = Limit(
-        term=table.take(f"{key}.term", parse_amount, default.term),
-        kill=table.take(f"{key}.kill", parse_amount, default.kill),
-    )
-    if table.sound(f"{key}.term", f"{key}.kill") and _exceeds(limit.kill, limit.term):
-        kill, term = spell_amount(limit.kill), spell_amount(limit.term)
-        problem = f"kill is {kill} and term is {term}; kill is the last resort, and must not be above term"
-        table.refuse(problem, f"{key}.kill", f"{key}.term")
-    return limit
-
-
-def _exceeds(one: Amount, other: Amount) -> bool:
-    """Whether `one` is more than `other` on every host; a share and a size differ by the host."""
-    match one, other:
-        case Percent(), Percent():
-            return one.value > other.value
-        case int(), int():
-            return one > other
-        case _:
-            return False
-
-
-def _storm(table: Table, default: Tolerance) -> Tolerance:
-    kills = table.take_integer("storm.kills")
-    storm = Tolerance(
-        kills=default.kills if kills is None else kills,
-        within=table.take("storm.within", parse_duration, default.within),
-        action=table.take("storm.action", word(Response), default.action),
-    )
-    if not _FEWEST_KILLS <= storm.kills <= _MOST_KILLS:
-        table.refuse(f"is {storm.kills}; it must be from 2 to 16", "storm.kills")
-    if not _SHORTEST_STORM <= storm.within <= _LONGEST_STORM:
-        table.refuse(f"is {spell_duration(storm.within)}; it must be between 1s and 24h", "storm.within")
-    return storm
-
-
-def _sources(table: Table, default: Sources) -> Sources:
-    return Sources(
-        process_events=table.take("sources.process_events", word(Use), default.process_events),
-        delays=table.take("sources.delays", word(Use), default.delays),
-    )
-
-
-def _relief(table: Table, default: Remedies) -> Remedies:
-    relief = Remedies(
-        culprit=table.take("relief.culprit", word(Restraint), default.culprit),
-        lasts=table.take("relief.for", parse_duration, default.lasts),
-        reclaim=table.take_texts("relief.reclaim", partial(pattern, Field.CGROUP)),
-        amount=table.take("relief.amount", parse_amount, default.amount),
-    )
-    if not _SHORTEST_RESTRAINT <= relief.lasts <= _LONGEST_RESTRAINT:
-        table.refuse(f"is {spell_duration(relief.lasts)}; it must be between 1s and 60s", "relief.for")
-    if len(relief.reclaim) > _MOST_RECLAIMED_FROM:
-        table.refuse(f"has {len(relief.reclaim)} patterns; at most 16 may be", "relief.reclaim")
-    return relief
 
 
 def _absolute(text: str) -> str:

@@ -42,7 +42,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "record": frozenset({"trust", "recordfile", "record", "child", "teller", "companion", "reliever"}),
     "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge"}),
-    "config": frozenset({"table", "documents", "hook", "enclosures", "config"}),
+    "config": frozenset({"table", "documents", "hook", "enclosures", "sections", "config"}),
     "loop": frozenset(
         {
             "scout", "warden", "hunt", "easing", "wakeup", "resident", "fallback", "failsafe", "crew",
