@@ -91,9 +91,12 @@ def tell_events(reader: Reader, ledger: Ledger, sink: Sink) -> None:
     """Tells `sink` what is new, in order. Raises OSError at the first event that it does not take."""
     lost, events = reader.events(ledger.told)
     if lost:
-        sink(entry.lost(lost))
+        # Counted before it can be told: the metrics show it while the receiver hangs.
         ledger.dropped += lost
         ledger.told = events[0].sequence - 1 if events else ledger.told + lost
+    if unsaid := ledger.dropped - ledger.admitted:
+        sink(entry.lost(unsaid))
+        ledger.admitted += unsaid
     for told in events:
         sink(entry_of(told))
         ledger.told = told.sequence

@@ -19,7 +19,7 @@ from oomguard.units import Pid, Seconds
 RESPAWN_PAUSE = Seconds(10)
 """At least this long from one start of the telling process to the next."""
 
-_TOLD, _NOTIFIED, _DROPPED = range(3)
+_TOLD, _NOTIFIED, _DROPPED, _ADMITTED = range(4)
 
 
 class Ledger:
@@ -41,7 +41,7 @@ class Ledger:
 
     @property
     def told(self) -> int:
-        """The sequence number of the last event that the journal or standard error took."""
+        """The sequence number of the last event that the journal or standard error took, or that was dropped."""
         return self._cells[_TOLD]
 
     @told.setter
@@ -65,6 +65,15 @@ class Ledger:
     @dropped.setter
     def dropped(self, count: int) -> None:
         self._cells[_DROPPED] = count
+
+    @property
+    def admitted(self) -> int:
+        """How many of the dropped the journal or standard error was told of."""
+        return self._cells[_ADMITTED]
+
+    @admitted.setter
+    def admitted(self, count: int) -> None:
+        self._cells[_ADMITTED] = count
 
 
 class Teller:

@@ -129,9 +129,9 @@ def test_tend_starts_a_new_process_for_one_that_ended(idle: Teller) -> None:
 def test_the_ledger_is_shared() -> None:
     ours = Ledger.create(7)
     theirs = Ledger(ours.fd)
-    assert (theirs.told, theirs.notified, theirs.dropped) == (7, 7, 0)
-    theirs.told, theirs.notified, theirs.dropped = 8, 9, 1 << 40
-    assert (ours.told, ours.notified, ours.dropped) == (8, 9, 1 << 40)
+    assert (theirs.told, theirs.notified, theirs.dropped, theirs.admitted) == (7, 7, 0, 0)
+    theirs.told, theirs.notified, theirs.dropped, theirs.admitted = 8, 9, 1 << 40, 6
+    assert (ours.told, ours.notified, ours.dropped, ours.admitted) == (8, 9, 1 << 40, 6)
 
 
 def test_drops_are_reported_once(idle: Teller) -> None:

@@ -49,11 +49,18 @@ def what_the_journal_missed_is_counted_and_told() -> None:
     dropped = counter("events_dropped")
     with _stopped("systemd-journald.service"):
         _fill_socket(JOURNAL)
-        for _ in range(RELOADS):
-            os.kill(GUARD.pid, signal.SIGHUP)
-            time.sleep(0.3)
+        _reload_often()
         until(lambda: counter("events_dropped") > dropped, "the count")
     until(lambda: "faster than they could be told" in journal(GUARD), "the loss in the journal")
+
+
+def _reload_often() -> None:
+    """Signals that come while a reload is due are one, and how long a reload takes is the machine's."""
+    wanted, pid = counter("config_reloads") + RELOADS, GUARD.pid
+    while (missing := wanted - counter("config_reloads")) > 0:
+        for _ in range(missing):
+            os.kill(pid, signal.SIGHUP)
+            time.sleep(0.3)
 
 
 @contextmanager
