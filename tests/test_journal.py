@@ -144,7 +144,9 @@ def test_what_is_not_taken_is_told_again(writer: Writer, reader: Reader) -> None
     assert (second.taken, ledger.told) == (["2", "3", "4"], 5)
 
 
-def test_a_loss_is_counted_at_once_and_told_once_though_nothing_else_is_taken(writer: Writer, reader: Reader) -> None:
+def test_a_loss_is_counted_at_once_and_told_once_though_nothing_else_is_taken(
+    writer: Writer, reader: Reader
+) -> None:
     ledger = Ledger.create(0)
     for text in range(200):
         writer.tell(Degraded(text=str(text)))

@@ -27,6 +27,7 @@ MACHINES = {
     "relief": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "faults": Machine(),
     "steady": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
+    "suspend": Machine(),
     "settings": Machine(),
     "enclosures": Machine(),
     "crowd": Machine(),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from oomguard.event import Ended
+from oomguard.episode import Sent
+from oomguard.event import Ended, Killing
 from tests.system.conftest import Start
 from tests.system.hog import Hog
 from tests.system.patience import eventually
@@ -119,7 +122,26 @@ def test_nothing_but_looks_between_the_wait_and_the_signal(
     eventually(lambda: f"{guard.pid} " in trace.read_text() and "+++ exited" in trace.read_text()[-200:])
     for number in ("SIGTERM", "SIGKILL"):
         calls = calls_before_the_signal(trace, guard.pid, number)
+        counts = Counter(name for name, _ in calls).most_common()
+        sys.stdout.write(f"before {number}: {', '.join(f'{count} {name}' for name, count in counts)}\n")
         assert len(calls) > 3
         assert {name for name, _ in calls} <= allowed
         paths = [found[1] for name, rest in calls if name == "openat" and (found := OPENED.match(rest))]
         assert all(path.startswith(("/proc", "/sys")) for path in paths)
+
+
+def test_each_signal_is_told_with_the_time_since_its_sample(start: Start, hog: Callable[..., Hog]) -> None:
+    """Without strace, which takes ten times as long."""
+    guard = start(Settings(grace="1s"))
+    for _ in range(5):
+        told = len(guard.told(Ended))
+        one = hog(1000, "ignore")
+        one.eat()
+        eventually(one.died_by)
+        eventually(lambda told=told: len(guard.told(Ended)) > told)
+    for sent in (Sent.TERM, Sent.KILL):
+        reactions = [killing.reaction for killing in guard.told(Killing) if killing.sent is sent]
+        times = ", ".join(f"{reaction * 1000:.2f}" for reaction in reactions)
+        sys.stdout.write(f"from the sample to SIG{sent.upper()}, ms: {times}\n")
+        assert len(reactions) == 5
+        assert min(reactions) > 0
