@@ -23,7 +23,7 @@ class Mount:
 
 # 43 42 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard
 # 58 43 0:6 / /dev rw,relatime - devtmpfs devtmpfs rw,size=12334492k
-_LINE = re.compile(rb"^(\d+) (\d+) (\d+:\d+) \S+ (\S+) .*? - (\S+) ", re.MULTILINE)
+_LINE = re.compile(rb"^(\d{1,10}) (\d{1,10}) (\d+:\d+) \S+ (\S+) .*? - (\S+) ", re.MULTILINE)
 _STEP = re.compile(rb"/[^/]+")
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 

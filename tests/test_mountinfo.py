@@ -31,7 +31,18 @@ def test_parse() -> None:
     assert len(parse_mountinfo(HOST)) == 8
 
 
-@pytest.mark.parametrize("line", [b"", b"nonsense\n", b"1 2 3:4 / /x rw\n", b"21 1 254:1 / / rw - ext"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"nonsense\n",
+        b"1 2 3:4 / /x rw\n",
+        b"21 1 254:1 / / rw - ext",
+        b"%b 1 254:1 / / rw - ext4 /dev/vda rw\n" % (b"9" * 5000),
+        b"21 %b 254:1 / / rw - ext4 /dev/vda rw\n" % (b"9" * 5000),
+    ],
+    ids=["empty", "nonsense", "cut off", "cut off later", "an id too long", "a parent too long"],
+)
 def test_what_is_no_mount_is_left_out(line: bytes) -> None:
     assert parse_mountinfo(line) == ()
 

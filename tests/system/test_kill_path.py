@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from oomguard.event import Ended, Killing
 from tests.system.conftest import Start
 from tests.system.hog import Hog
 from tests.system.patience import eventually
-from tests.system.subject import Settings
+from tests.system.subject import Settings, Subject
 
 pytestmark = [
     pytest.mark.kill,
@@ -130,18 +131,21 @@ def test_nothing_but_looks_between_the_wait_and_the_signal(
         assert all(path.startswith(("/proc", "/sys")) for path in paths)
 
 
+def have_ended(guard: Subject, episodes: int) -> bool:
+    return len(guard.told(Ended)) == episodes
+
+
 def test_each_signal_is_told_with_the_time_since_its_sample(start: Start, hog: Callable[..., Hog]) -> None:
     """Without strace, which takes ten times as long."""
     guard = start(Settings(grace="1s"))
-    for _ in range(5):
-        told = len(guard.told(Ended))
+    for times in range(1, 6):
         one = hog(1000, "ignore")
         one.eat()
         eventually(one.died_by)
-        eventually(lambda told=told: len(guard.told(Ended)) > told)
+        eventually(partial(have_ended, guard, times))
     for sent in (Sent.TERM, Sent.KILL):
         reactions = [killing.reaction for killing in guard.told(Killing) if killing.sent is sent]
-        times = ", ".join(f"{reaction * 1000:.2f}" for reaction in reactions)
-        sys.stdout.write(f"from the sample to SIG{sent.upper()}, ms: {times}\n")
+        told = ", ".join(f"{reaction * 1000:.2f}" for reaction in reactions)
+        sys.stdout.write(f"from the sample to SIG{sent.upper()}, ms: {told}\n")
         assert len(reactions) == 5
         assert min(reactions) > 0

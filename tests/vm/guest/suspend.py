@@ -24,16 +24,18 @@ def starts() -> None:
 
 
 @check(limit=180)
-def suspended_to_idle_nobody_dies_and_it_goes_on() -> None:
-    """These emulated CPUs know no idle state in which Linux would stop its clock: all of it is lateness."""
-    _sleeps("freeze")
-
-
-@check(limit=180)
 def suspended_to_memory_nobody_dies_and_it_goes_on() -> None:
-    """The clock stands still meanwhile, as on a laptop."""
-    DEPTH.write_text("deep")
-    _sleeps("mem")
+    pid, kills, wall, clock = GUARD.pid, counter("kills"), time.time(), time.monotonic()
+    _sleep()
+    away, went_on = time.time() - wall, time.monotonic() - clock
+    polls = counter("polls")
+    measured("away, s", away)
+    measured("of it on the monotonic clock, s", went_on)
+    assert away > AWAY - 5, f"it slept for {away:.1f} s"
+    until(lambda: counter("polls") > polls + 10, "polls")
+    measured("the most that a poll was late since the start, s", status()["state"]["worst_lateness"])
+    assert GUARD.pid == pid, f"another guard: {journal(GUARD)}"
+    assert counter("kills") == kills, events("killing")
 
 
 @check(limit=180)
@@ -46,19 +48,8 @@ def nothing_failed() -> None:
     assert counter("failures") == counter("fallbacks") == 0, events("failed")
 
 
-def _sleeps(state: str) -> None:
-    pid, kills, wall, clock = GUARD.pid, counter("kills"), time.time(), time.monotonic()
-    ALARM.write_text("0")
+def _sleep() -> None:
+    """Comes back when the machine's clock has woken it. To idle (`freeze`) nothing in it would wake it."""
     ALARM.write_text(f"+{AWAY}")
-    # Comes back when the machine has woken up.
-    STATE.write_text(state)
-    away = time.time() - wall
-    polls = counter("polls")
-    measured(f"{state}: away, s", away)
-    measured(f"{state}: of it on the monotonic clock, s", time.monotonic() - clock)
-    assert away > AWAY - 5, f"it slept for {away:.1f} s"
-    until(lambda: counter("polls") > polls + 10, "polls")
-    worst = status()["state"]["worst_lateness"]
-    measured(f"{state}: the most that a poll was late since the start, s", worst)
-    assert GUARD.pid == pid, f"another guard: {journal(GUARD)}"
-    assert counter("kills") == kills, events("killing")
+    DEPTH.write_text("deep")
+    STATE.write_text("mem")
