@@ -41,7 +41,7 @@ class Ledger:
 
     @property
     def told(self) -> int:
-        """The sequence number of the last event that the journal or standard error took, or that was dropped."""
+        """The sequence number of the last event that journal or standard error took, or that was dropped."""
         return self._cells[_TOLD]
 
     @told.setter
