@@ -129,6 +129,11 @@ def word(kind: type[E]) -> Callable[[str], E]:
     return parse
 
 
+def spelt(name: str) -> str:
+    """A part of a key as TOML has it: bare, or in quotes where it must be."""
+    return name if _BARE.fullmatch(name) else quoted(name)
+
+
 def take_name(text: str) -> str:
     """A name that may be a label of the metrics. ValueError, in words for people, for others."""
     if _NAME.fullmatch(text) is None:
@@ -158,7 +163,7 @@ def nearest(text: str, known: list[str]) -> str:
 
 def _flattened(values: dict[str, object], prefix: str, depth: int) -> Iterator[tuple[str, object]]:
     for name, value in values.items():
-        key = prefix + (name if _BARE.fullmatch(name) else quoted(name))
+        key = prefix + spelt(name)
         if isinstance(value, dict) and value and depth:
             yield from _flattened(value, f"{key}.", depth - 1)
         else:

@@ -16,7 +16,7 @@ from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.frozen import frozen
 from oomguard.names import quoted
 from oomguard.passwords import parse_hash
-from oomguard.table import Table, nearest, word
+from oomguard.table import Table, nearest, spelt, word
 
 _LARGEST = 1 << 16
 _TLS = "tls_server_config"
@@ -84,7 +84,7 @@ def load(file: str) -> WebConfig:
         table.merge({_TLS: tls}, file)
     sections = [_TLS, _USERS, _SERVER]
     for key in (key for key in content if key not in sections):
-        table.refuse(f"is not a known key; {nearest(key, sections)}", key)
+        table.refuse(f"is not a known key; {nearest(key, sections)}", spelt(key))
     config = WebConfig(
         tls=None if tls is None else _tls(table, os.path.dirname(os.path.abspath(file))),
         users={user: parsed for user, hashed in users.items() if (parsed := _hash(table, user, hashed))},
@@ -171,9 +171,11 @@ def _headers(table: Table, server: Mapping[str, object]) -> dict[str, str]:
     for key in server:
         # Whether HTTP/2 may be spoken: it never is, and each client of HTTP/2 speaks HTTP/1.1 as well.
         if key not in {"headers", "http2"}:
-            table.refuse(f"is not a known key; {nearest(key, ['headers', 'http2'])}", f"{_SERVER}.{key}")
+            table.refuse(
+                f"is not a known key; {nearest(key, ['headers', 'http2'])}", f"{_SERVER}.{spelt(key)}"
+            )
     for name, value in headers.items():
-        key = f"{_SERVER}.headers.{name}"
+        key = f"{_SERVER}.headers.{spelt(name)}"
         if name not in _HEADERS:
             table.refuse(f"may not be set; {nearest(name, list(_HEADERS))}", key)
         elif not isinstance(value, str) or not (value.isascii() and value.isprintable()):

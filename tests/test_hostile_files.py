@@ -125,6 +125,9 @@ def test_any_document_is_a_configuration_or_wrong_in_words(document: dict[str, o
 @example(b"basic_auth_users: !!timestamp never\n")
 @example(b"basic_auth_users: 2001-99-99\n")
 @example(b"a: " + b"[" * 500)
+@example(b"\xe2\x80\xaebasic_auth_users:\n")
+@example(b"http_server_config: {\xe2\x80\xaehttp2: true}\n")
+@example(b"http_server_config: {headers: {\xe2\x80\xaeX-Frame-Options: deny}}\n")
 def test_a_web_configuration_or_what_is_wrong_with_it(folder: Path, content: bytes) -> None:
     file = folder / "web.yml"
     file.write_bytes(content)

@@ -21,7 +21,7 @@ def hog(name: str, *words: str, properties: tuple[str, ...] = (), program: str =
         yield unit
         now = _services()
         died = sorted(each for each, pid in innocent.items() if now.get(each) != pid)
-        assert not died, f"innocent, and dead: {died}"
+        assert not died, f"innocent, and dead: {died}\n{_journal()}"
         assert vmstat("oom_kill") == kernel_kills, "the kernel was faster"
     finally:
         unit.stop()
@@ -40,3 +40,8 @@ def leaker_dies(name: str, rate: int = 60) -> None:
     with hog(name, "leak", "4000", str(rate)) as unit:
         until(lambda: not unit.alive, "its death", limit=60)
         assert unit.ending == "killed TERM", unit.ending
+
+
+def _journal() -> str:
+    """The latest of everything."""
+    return run("journalctl", "--quiet", "--no-pager", "--output=short-monotonic", "--lines=60")
