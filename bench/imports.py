@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from oomguard.start import LEAN
+from oomguard.launch import LEAN
 
 PUT_OFF = "from oomguard import lean; sys.meta_path.insert(0, lean.PutOff('inspect')); "
 STEPS = {

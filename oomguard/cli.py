@@ -104,9 +104,9 @@ def _command(
 
 
 def _run(options: argparse.Namespace) -> int:
-    from oomguard import start
+    from oomguard.launch import launch
 
-    start.launch(options.config, Mode.DRY_RUN if options.dry_run else None, options.metrics)
+    launch(options.config, Mode.DRY_RUN if options.dry_run else None, options.metrics)
 
 
 def _exporter(options: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ def _content(file: str) -> dict[str, object]:
         raise ConfigError(file, "", f"cannot be read: {error.strerror}") from error
     if len(raw) > _LARGEST:
         raise ConfigError(file, "", f"is larger than {_LARGEST} bytes: that is no configuration")
-    # Not at the top: a guard that was handed its configuration (`start.launch`) needs it at a reload only.
+    # Not at the top: a guard that was handed its configuration (`launch.launch`) needs it at a reload only.
     import tomllib  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""What the process that reads the configuration leaves to the guard that it becomes (`start.launch`)."""
+"""What the process that reads the configuration leaves to the guard that it becomes (`launch.launch`)."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Imported, pyroute2 takes 25 MiB, and to take one message apart 12 microseconds: too much for a process that is
 locked in memory and has a few milliseconds. So it is loaded here, in the process that then becomes the guard
-(`start.launch`), and says how the orders to the kernel are spelt. The guard inherits open sockets and strings
-of bytes.
+(`launch.launch`), and says how the orders to the kernel are spelt. The guard inherits open sockets and
+strings of bytes.
 """
 
 from __future__ import annotations

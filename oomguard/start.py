@@ -1,68 +1,35 @@
-"""`oomguard run`: puts a guard together from what this host has, and says what it lacks."""
+"""The guard's own process: puts it together from what this host has, and says what it lacks."""
 
 from __future__ import annotations
 
 import os
 import resource
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn
 
 from oomguard import resident
 from oomguard.companion import Companion
-from oomguard.config import Address, Config, build, load, read
+from oomguard.config import Config, build, load
 from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
-from oomguard.handover import NOTHING_OPENED, Legacy, Opened
+from oomguard.handover import Legacy
 from oomguard.privilege import COSTS, SILENT, lacking
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
-from oomguard.sources import Source, wanted
 from oomguard.teller import Teller
 from oomguard.trigger import NoTrigger, open_alarm
 from oomguard.units import KIB, Bytes, Pid
 from oomguard.wakeup import Wakeup
 
-LEAN: tuple[str, ...] = (
-    "-IS",
-    "-Xno_debug_ranges",
-    "-c",
-    "import sys; sys.path.append(sys.argv[1]); from oomguard.lean import main; main(*sys.argv[2:])",
-)
-"""No site module, no environment: the guard itself needs nothing but the standard library. And no columns of
-source code, which none of its messages tells."""
 RESERVE = Bytes(128 * KIB)
 """Held for looks at more processes than there were at the start."""
 DESCRIPTORS = 65536
 """A pidfd for each member of a scope, and then some."""
-NOT_COUNTED = (
-    "nobody counts the delays of processes, so where control groups tell no stall the whole host's counts; "
-    "put delayacct on the kernel's command line"
-)
-FIRST_PASSED_ON = 3
-"""Descriptor that systemd passes on (SD_LISTEN_FDS_START)."""
-
-
-def launch(config: str | None, mode: Mode | None, metrics: Address | None) -> NoReturn:
-    """Become the guard: this very process, in a fresh interpreter that has loaded nothing else.
-
-    What the command line and its parser took would otherwise stay locked in memory for years. None: as
-    configured; for `metrics`, no exporter. Raises `ConfigError` first, while there is somebody to read it.
-    """
-    documents, problems = read(config)
-    legacy = Legacy(documents=documents, opened=_opened(build(documents, problems)))
-    arguments = (str(legacy.leave()), config or "", str(mode or ""), str(metrics or ""))
-    packages = os.path.dirname(os.path.dirname(__file__))
-    # Its own language takes the C library a table of 0.15 MiB; Python speaks UTF-8 all the same (PEP 540).
-    environment = {**os.environ, "LC_ALL": "C"}
-    command = (sys.executable, *LEAN, packages, *arguments)
-    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is meant
 
 
 def main(left: str, path: str, mode: str, metrics: str) -> None:
-    """The guard's process from its first line; the arguments are those of `launch`, "" for None."""
+    """The guard's process from its first line; the arguments are those of `launch.launch`, "" for None."""
     try:
         _run(int(left), path, mode, metrics)
     except OomguardError as error:
@@ -96,29 +63,6 @@ def _run(left: int, path: str, mode: str, metrics: str) -> None:
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)
     del ballast
-
-
-def _opened(config: Config) -> Opened:
-    """The sources that are wanted; of those that systemd passed on, none else stays open."""
-    passed_on = frozenset(passed_on_by_systemd(os.environ))
-    opened = NOTHING_OPENED
-    means = ProcFS().means()
-    if sources := wanted(config.sources, means):
-        from oomguard import netlink  # noqa: PLC0415 - heavy, and only for this process as it is until exec
-
-        opened = netlink.open_sources(sources, passed_on)
-    if Source.DELAYS in sources and not means.counts_delays:
-        opened = replace(opened, missing=(*opened.missing, NOT_COUNTED))
-    for fd in passed_on - opened.fds:
-        os.close(fd)
-    return opened
-
-
-def passed_on_by_systemd(environ: Mapping[str, str]) -> range:
-    """The sockets that systemd opened for this process, by oomguard.socket (sd_listen_fds(3))."""
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return range(0)
-    return range(FIRST_PASSED_ON, FIRST_PASSED_ON + int(environ.get("LISTEN_FDS", "0")))
 
 
 def _record(path: str) -> tuple[Writer, tuple[str, ...]]:

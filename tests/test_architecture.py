@@ -46,7 +46,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "loop": frozenset(
         {
             "scout", "warden", "hunt", "easing", "wakeup", "resident", "fallback", "failsafe", "crew",
-            "chronicle", "guard", "handover", "netlink", "start", "lean",
+            "chronicle", "guard", "handover", "netlink", "launch", "start", "lean",
         }
     ),
     "people": frozenset(

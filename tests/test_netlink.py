@@ -14,8 +14,8 @@ import pytest
 
 from oomguard import netlink
 from oomguard.handover import NOTHING_OPENED
+from oomguard.launch import passed_on_by_systemd
 from oomguard.sources import Source
-from oomguard.start import passed_on_by_systemd
 
 REPOSITORY = Path(__file__).parents[1]
 CONNECTOR, GENERIC = 11, 16

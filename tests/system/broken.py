@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from oomguard import start
+from oomguard import launch
 from oomguard.cli import main
 
-PREPARE, BEGIN = start.LEAN[-1].split("; from ")
+PREPARE, BEGIN = launch.LEAN[-1].split("; from ")
 """What the guard's interpreter runs first, and what makes it the guard."""
 BREAK = """
 def broken(*_):
@@ -20,5 +20,5 @@ for piece in pieces.split(","):
     module, _, method = piece.partition(":")
     owner = method.partition(".")[0]
     lines += [f"from {module} import {owner}", f"{method} = broken"]
-start.LEAN = (*start.LEAN[:-1], "\n".join((*lines, f"from {BEGIN}")))
+launch.LEAN = (*launch.LEAN[:-1], "\n".join((*lines, f"from {BEGIN}")))
 sys.exit(main(arguments))
