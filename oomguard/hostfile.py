@@ -13,6 +13,9 @@ T = TypeVar("T")
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _BUFFER = 16 * KIB
+_SHORT = 2 * KIB
+"""Less than this is the whole of a file: a long one stops short at the end of a page (fs/seq_file.c
+`seq_read_iter()`), by less than one of its lines."""
 
 
 class KeptOpen(Generic[T]):
@@ -75,8 +78,9 @@ def parsed(path: str, parse: Callable[[bytes], T], text: bytes) -> T:
 
 
 def _read_from_start(fd: int) -> bytes:
-    # A long seq_file stops short at the end of each page (fs/seq_file.c `seq_read_iter()`).
     text = os.pread(fd, _BUFFER, 0)
-    while more := os.pread(fd, _BUFFER, len(text)):
-        text += more
+    # To ask for what follows has the kernel word all of it once more.
+    if len(text) >= _SHORT:
+        while more := os.pread(fd, _BUFFER, len(text)):
+            text += more
     return text

@@ -7,7 +7,7 @@ from oomguard.errors import Malformed
 from oomguard.fields import parse_int
 from oomguard.hostfile import KeptOpen, parsed, read, read_start
 
-LENGTHS = [0, 1, 16383, 16384, 16385, 32768, 100_000]
+LENGTHS = [0, 1, 2047, 2048, 16383, 16384, 16385, 32768, 100_000]
 
 
 def text(length: int) -> bytes:
@@ -23,6 +23,33 @@ def test_reads_the_whole(tmp_path: Path, length: int) -> None:
     kept = KeptOpen(str(file), bytes)
     assert kept.read() == text(length)
     assert kept.read() == text(length)
+    kept.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["meminfo", "pressure/memory", "vmstat", "zoneinfo", "loadavg", "iomem", "devices"]
+)
+def test_the_kernels_files_are_read_whole(name: str) -> None:
+    path = Path("/proc", name)
+    if not path.exists():
+        pytest.skip("this kernel has none")
+    kept = KeptOpen(str(path), bytes)
+    assert kept.read().count(b"\n") == path.read_bytes().count(b"\n")
+    kept.close()
+
+
+def test_what_is_short_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, asked, pread = tmp_path / "file", list[int](), os.pread
+    file.write_bytes(text(1500))
+
+    def asking(fd: int, length: int, at: int) -> bytes:
+        asked.append(at)
+        return pread(fd, length, at)
+
+    monkeypatch.setattr(os, "pread", asking)
+    kept = KeptOpen(str(file), bytes)
+    assert kept.read() == text(1500)
+    assert asked == [0]
     kept.close()
 
 
