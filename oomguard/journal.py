@@ -36,7 +36,10 @@ PATIENCE = Seconds(1)
 """How long one send may wait for its receiver."""
 
 TICK = Seconds(1)
-"""How often to look for what nobody wakes for: a life sign that is due, a receiver that reads again."""
+"""How often to look whether a receiver reads again, and what has become of a unit that is to be stopped."""
+
+REST = Seconds(4)
+"""How often to look for what nobody wakes for where all is told: a life sign that is due, another status."""
 
 STATUS_PAUSE = Seconds(5)
 """At least this long from one status line to the next."""
@@ -67,23 +70,24 @@ def tell(reader: Reader, ledger: Ledger, wake: int, sink: Sink, stopper: Stopper
     Units that are killed again and again are stopped by the way, where the guard has decided so.
     """
     vitals = Vitals(watchdog_interval(os.environ))
-    guarded = True
+    guarded, pause = True, TICK
     while guarded:
-        guarded = wait(wake)
+        guarded, pause = wait(wake, pause), TICK
         with suppress(OSError):
             notify_events(reader, ledger, stopper)
         stopper.tend(Seconds(time.monotonic()))
         with suppress(OSError):
             tell_events(reader, ledger, sink)
             tell_failures(stopper, sink)
+            pause = TICK if stopper.is_busy else vitals.rest
         with suppress(OSError):
             if (state := reader.state()) and (news := vitals.news(state, Seconds(time.monotonic()))):
                 notify(news)
 
 
-def wait(wake: int) -> bool:
-    """Waits to be woken, for `TICK` at most; False once nobody is left who could wake."""
-    ready, _, _ = select.select([wake], [], [], TICK)
+def wait(wake: int, pause: Seconds) -> bool:
+    """Waits to be woken, for `pause` at most; False once nobody is left who could wake."""
+    ready, _, _ = select.select([wake], [], [], pause)
     return not ready or os.read(wake, select.PIPE_BUF) != b""
 
 
@@ -154,6 +158,11 @@ class Vitals:
         self._status_due = Seconds(0)
         self._polls = 0
         self._ping_due = Seconds(0)
+
+    @property
+    def rest(self) -> Seconds:
+        """How long no life sign is missed."""
+        return REST if self._watchdog is None else Seconds(min(REST, self._watchdog / PINGS))
 
     def news(self, state: State, now: Seconds) -> str:
         """What to notify systemd of, if anything. No life sign unless the guard has polled since the last."""

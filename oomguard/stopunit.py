@@ -41,6 +41,11 @@ class Stopper:
         self._due: deque[str] = deque(maxlen=MOST_DUE)
         self._order: tuple[str, Errand] | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """A unit is to be stopped, or its stopping is waited for."""
+        return self._order is not None or bool(self._due)
+
     def ask(self, unit: str) -> None:
         """Have `unit` stopped; `may_be_stopped` must be true of it."""
         self._due.append(unit)

@@ -209,6 +209,27 @@ def test_the_unit_of_a_storm_is_stopped_once_and_none_in_dry_run(
     assert len(sink.taken) == 4
 
 
+def test_who_has_all_told_rests_and_who_has_not_looks_every_second(
+    writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.tell(Degraded(text="one"))
+    pauses: list[Seconds] = []
+
+    def wait(_: int, pause: Seconds) -> bool:
+        pauses.append(pause)
+        return len(pauses) < 4
+
+    monkeypatch.setattr(journal, "wait", wait)
+    refused = iter((TimeoutError(), None))
+
+    def sink(item: Entry) -> None:
+        if (error := next(refused)) is not None:
+            raise error
+
+    journal.tell(reader, Ledger.create(0), 0, sink, Stopper(()))
+    assert pauses == [journal.TICK, journal.TICK, journal.REST, journal.REST]
+
+
 def test_a_unit_that_could_not_be_stopped_is_told_until_it_is_taken() -> None:
     stopper = Stopper(())
     for unit in ("a.service", "b.service"):
@@ -249,6 +270,11 @@ def test_life_signs_keep_their_pace() -> None:
     vitals = journal.Vitals(Seconds(30))
     signs = [now for now in range(100) if "WATCHDOG=1" in vitals.news(state(polls=now + 1), Seconds(now))]
     assert signs == list(range(0, 100, 10))
+
+
+@pytest.mark.parametrize(("watchdog", "rest"), [(None, journal.REST), (30, journal.REST), (6, 2)])
+def test_no_rest_is_so_long_that_a_life_sign_is_missed(watchdog: Seconds | None, rest: float) -> None:
+    assert journal.Vitals(watchdog).rest == rest
 
 
 def test_without_a_watchdog_there_are_no_life_signs() -> None:

@@ -94,7 +94,9 @@ def test_one_at_a_time(told: Path) -> None:
     stopper = Stopper((stand_in(told, "sleep 0.1; echo done >>$(dirname $0)/told"),))
     for unit in ("a.service", "b.service"):
         stopper.ask(unit)
+        assert stopper.is_busy
     settle(stopper)
+    assert not stopper.is_busy
     lines = [line for line in told.read_text().splitlines() if line not in {"stop", "--no-block", "--", "-"}]
     assert lines == ["a.service", "done", "b.service", "done"]
 
