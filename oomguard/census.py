@@ -34,8 +34,10 @@ SLOW = frozenset((Field.USER, Field.CMDLINE))
 """Names that may take long to read."""
 SLICE = 64
 """Processes looked at in one poll of the calm phase; newcomers, in one while armed."""
-ROUND = Seconds(15.0)
+ROUND = Seconds(60.0)
 """How often everybody is looked at in calm, at the most."""
+LISTING = Seconds(15.0)
+"""How often /proc is listed while armed, though events tell who comes."""
 CALM_SHARE = 0.0002
 """Of a CPU, for looking at everybody in calm."""
 SETTLING = 0.01
@@ -141,6 +143,11 @@ class Census:
         self._events.ignore()
         self._heard.clear()
 
+    @property
+    def is_under_way(self) -> bool:
+        """In the middle of a round: some of those who are there are still to be looked at."""
+        return bool(self._ahead)
+
     def refresh(self) -> None:
         """Look at the next few processes, newcomers at once and all others once it is time to."""
         began = _uptime()
@@ -177,7 +184,7 @@ class Census:
         if not self._following:
             self._following = self._turns()
             self._turns_before, self._turns_began = self._turns_began, began
-        if began >= (self._next_listing if self._misses_some else self._listed_at + ROUND):
+        if began >= (self._next_listing if self._misses_some else self._listed_at + LISTING):
             before = _uptime()
             self._present()
             self._following += self._strangers()[:SLICE]

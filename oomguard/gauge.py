@@ -33,7 +33,11 @@ SECOND_STALL = 0.25
 """What there is of the budget while memory is low, for a window's length after a stall has cost a life."""
 WORST_FILL = 4 << 30
 """Bytes a second at which one process can take memory: no sleep is longer than the way to the limit."""
+FASTEST_FILL = 8 << 30
+"""The same by huge pages, or of several: no sleep beyond `LONGEST_PAUSE` is longer than their way."""
 LONGEST_PAUSE = Seconds(1.0)
+LONGEST_REST = Seconds(4.0)
+"""Where the kernel wakes the loop as soon as memory stalls, and the way is this long."""
 ARMED_PAUSE = Seconds(0.05)
 NEVER_OVERCOMMIT = 2
 """vm.overcommit_memory, `OVERCOMMIT_NEVER`."""
@@ -190,13 +194,18 @@ def budget_distance(budget: Seconds, spent: float) -> float:
     return 1 + (budget - spent) / (LAST_STRAW * budget)
 
 
-def pause(assessment: Assessment) -> Seconds:
-    """How long the loop may sleep: no longer than the fastest process needs to reach the limit."""
+def pause(assessment: Assessment, longest: Seconds) -> Seconds:
+    """How long the loop may sleep, `longest` at the most: no longer than it takes to reach the limit.
+
+    Promises are made at no pace at all, so where they are bounded nobody sleeps beyond `LONGEST_PAUSE`.
+    """
     if assessment.level is not Level.CALM:
         return ARMED_PAUSE
     figures = assessment.figures
-    away = (figures.available - figures.available_limit) / WORST_FILL
-    return Seconds(min(max(away, ARMED_PAUSE), LONGEST_PAUSE))
+    away = figures.available - figures.available_limit
+    if away <= FASTEST_FILL * LONGEST_PAUSE or figures.commit_limit:
+        return Seconds(min(max(away / WORST_FILL, ARMED_PAUSE), LONGEST_PAUSE))
+    return Seconds(min(away / FASTEST_FILL, longest))
 
 
 def _forecast_distance(figures: Figures, kill_takes: Seconds) -> float:

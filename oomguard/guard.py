@@ -31,7 +31,7 @@ from oomguard.event import (
 )
 from oomguard.failsafe import Failsafe
 from oomguard.fallback import Fallback
-from oomguard.gauge import pause
+from oomguard.gauge import LONGEST_PAUSE, pause
 from oomguard.handover import Opened
 from oomguard.kill import Releaser
 from oomguard.phase import Phases
@@ -133,10 +133,11 @@ class Guard:
 
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
+        # It takes as long to begin as all of this does.
+        self._failsafe.attempt(partial(self._tend, Seconds(time.monotonic())))
         turn = self._failsafe.attempt(self._rehearse)
         self._events += [Degraded(text=text) for text in missing]
         self._events.append(LifecycleChanged(what=Lifecycle.STARTED, text=self._described()))
-        self._failsafe.attempt(partial(self._tend, Seconds(time.monotonic())))
         if turn is not None:
             self._failsafe.attempt(partial(self._publish, turn))
         self._failsafe.attempt(self._tell)
@@ -256,7 +257,8 @@ class Guard:
 
     def _until_due(self, assessment: Assessment) -> Seconds:
         now = Seconds(time.monotonic())
-        return min(pause(assessment), max(self._warden.pause(now), ACTING_PAUSE))
+        longest = LONGEST_PAUSE if self._scout.census.is_under_way else self._wakeup.longest
+        return min(pause(assessment, longest), max(self._warden.pause(now), ACTING_PAUSE))
 
     def _act_in_groups(self, sample: Sample) -> None:
         """In the worst of those that are short, in which anybody may die."""

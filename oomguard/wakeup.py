@@ -8,6 +8,7 @@ import signal
 from contextlib import suppress
 from types import FrameType
 
+from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST
 from oomguard.units import Seconds
 
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -15,6 +16,9 @@ HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 class Wakeup:
     """An epoll over the signals that the guard heeds, PSI triggers and pidfds."""
+
+    longest = LONGEST_PAUSE
+    """How long to wait at the most."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -28,8 +32,9 @@ class Wakeup:
         self._victims: tuple[int, ...] = ()
 
     def add_trigger(self, fd: int) -> None:
-        """Wake for a PSI trigger."""
+        """Wake for a PSI trigger of the whole host's, so that there is no hurry to look for stalls."""
         self._epoll.register(fd, select.EPOLLPRI)
+        self.longest = LONGEST_REST
 
     def watch(self, pidfds: tuple[int, ...]) -> None:
         """Wake when one of these processes exits, and no more for those watched before.
@@ -50,6 +55,7 @@ class Wakeup:
             if event & select.EPOLLERR and fd != self._signalled and fd not in self._victims:
                 # The trigger's control group is gone, and would wake for ever.
                 self._epoll.unregister(fd)
+                self.longest = LONGEST_PAUSE
         try:
             return frozenset(os.read(self._signalled, 64))
         except BlockingIOError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -21,6 +22,7 @@ LIST_EVERY = Seconds(5.0)
 """How often it is looked for groups that have come or gone, and for limits that have changed."""
 SHARE = 0.05
 """Of a CPU, for reading them; longer pauses make up for what is dear to read."""
+NEVER = Seconds(math.inf)
 
 Pretended = Callable[[str], Bytes]
 """How much of a group's memory a dry run takes for free."""
@@ -110,7 +112,9 @@ class Warden:
         return replace(host, reasons=ordered) if host.reasons else replace(crossed[0], reasons=ordered)
 
     def pause(self, at: Seconds) -> Seconds:
-        """How long until the next group is due."""
+        """How long until the next group is due, or may be found; none ever is where none is to be watched."""
+        if not self._entries:
+            return NEVER
         due = (max(ward.enclosure.due, self._not_before) - at for ward in self._wards.values() if ward.latest)
         return Seconds(max(0.0, min(due, default=LONGEST_PAUSE)))
 

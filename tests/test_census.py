@@ -21,6 +21,7 @@ from oomguard import registry
 from oomguard.census import (
     ASKING,
     FRESH,
+    LISTING,
     MOST_AT_ONCE,
     ROUND,
     SLICE,
@@ -1146,7 +1147,7 @@ def test_while_all_is_heard_of_a_listing_is_rare(crowd: Path, clock: list[float]
     procfs = Counted(crowd)
     heard = Heard(procfs, clock)
     procfs.listings = 0
-    follow(heard.census, clock, 2 * ROUND + 1)
+    follow(heard.census, clock, 2 * LISTING + 1)
     assert procfs.listings == 2
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomguard.gauge import ARMED_PAUSE, LAST_STRAW, LONGEST_PAUSE, SECOND_STALL, Gauge, pause
+from oomguard.gauge import ARMED_PAUSE, LAST_STRAW, LONGEST_PAUSE, LONGEST_REST, SECOND_STALL, Gauge, pause
 from oomguard.meminfo import Memory, Overcommit
 from oomguard.pressure import Assessment, Level, Limit, Limits, Reason, Sample, StallOf
 from oomguard.process import Key
@@ -454,20 +454,37 @@ def test_figures() -> None:
     assert (figures.stall, figures.stall_budget) == (Seconds(0), Seconds(2))
 
 
-@given(st.sampled_from(Level), MIBS, MIBS)
-def test_pause(level: Level, available: int, limit: int) -> None:
+@given(st.sampled_from(Level), MIBS, MIBS, st.sampled_from((LONGEST_PAUSE, LONGEST_REST)))
+def test_pause(level: Level, available: int, limit: int, longest: Seconds) -> None:
     found = assessment(level=level, available=available, limit=limit)
-    rest = pause(found)
+    rest = pause(found, longest)
     if level is not CALM:
         assert rest == ARMED_PAUSE
         return
-    assert ARMED_PAUSE <= rest <= LONGEST_PAUSE
+    assert ARMED_PAUSE <= rest <= longest
     if available > limit:
         assert rest <= max(ARMED_PAUSE, (available - limit) / 4096 + 1e-9)
 
 
-def test_a_large_host_may_sleep_long() -> None:
-    assert pause(assessment(level=CALM, available=64 * 1024)) == LONGEST_PAUSE
+@pytest.mark.parametrize(
+    ("gib", "commit_limit", "longest", "expected"),
+    [
+        (0.4, 0, LONGEST_REST, 0.1),
+        (4, 0, LONGEST_REST, 1),
+        (8, 0, LONGEST_REST, 1),
+        (16, 0, LONGEST_REST, 2),
+        (31, 0, LONGEST_REST, 31 / 8),
+        (64, 0, LONGEST_REST, 4),
+        (64, 0, LONGEST_PAUSE, 1),
+        (64, 1, LONGEST_REST, 1),
+    ],
+)
+def test_a_large_host_may_sleep_long(
+    gib: float, commit_limit: int, longest: Seconds, expected: float
+) -> None:
+    found = assessment(level=CALM, available=0, limit=0)
+    figures = replace(found.figures, available=mib(gib * 1024), commit_limit=mib(commit_limit))
+    assert pause(replace(found, figures=figures), longest) == pytest.approx(expected)
 
 
 def test_the_first_sample_tells_no_stall() -> None:

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import pytest
 
+from oomguard.census import Census
 from oomguard.cgroup import Membership
 from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.config import DEFAULTS, Config
@@ -38,7 +39,7 @@ from oomguard.event import (
     Relieved,
     Relieving,
 )
-from oomguard.gauge import LONGEST_PAUSE
+from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST
 from oomguard.guard import ACTING_PAUSE, CUT_SHORT, Guard
 from oomguard.handover import NOTHING_OPENED, Opened
 from oomguard.meminfo import Holdings, Memory
@@ -276,6 +277,24 @@ def test_a_quiet_life(writer: Writer, host: Host) -> None:
     # The rehearsal counts as the first of them.
     assert (state(writer).polls, state(writer).phase, state(writer).config_ok) == (3, Phase.CALM, True)
     assert turns.pauses[1:] == [LONGEST_PAUSE] * 2
+
+
+class Alarmed(Turns):
+    """Stalls wake it."""
+
+    longest = LONGEST_REST
+
+
+@pytest.mark.parametrize(("is_under_way", "longest"), [(False, LONGEST_REST), (True, LONGEST_PAUSE)])
+def test_where_stalls_wake_it_it_rests_but_not_within_a_round(
+    writer: Writer, host: Host, monkeypatch: pytest.MonkeyPatch, is_under_way: bool, longest: Seconds
+) -> None:
+    memory = replace(host.memory(), total=Bytes(64 << 30), available=Bytes(64 << 30))
+    monkeypatch.setattr(host, "memory", lambda: memory)
+    monkeypatch.setattr(Census, "is_under_way", is_under_way)
+    turns = Alarmed(poll, poll)
+    Guard(QUIET, lambda: QUIET, host, writer, Silent(), turns, None, NOTHING_OPENED).run(())
+    assert turns.pauses[1:] == [longest] * 2
 
 
 @pytest.mark.parametrize(

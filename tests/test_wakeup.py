@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST
 from oomguard.units import Seconds
 from oomguard.wakeup import HEEDED, Wakeup
 
@@ -103,9 +104,12 @@ def test_whoever_is_watched_no_more_wakes_no_more(wakeup: Wakeup, dying: subproc
 def test_a_trigger_whose_group_is_gone_is_dropped(wakeup: Wakeup) -> None:
     """A pipe without a reader polls EPOLLERR as a trigger without its control group does."""
     reader, writer = os.pipe()
+    assert wakeup.longest == LONGEST_PAUSE
     wakeup.add_trigger(writer)
+    assert wakeup.longest == LONGEST_REST
     assert not is_woken(wakeup, Seconds(0.05))
     os.close(reader)
     assert is_woken(wakeup)
+    assert wakeup.longest == LONGEST_PAUSE
     assert not is_woken(wakeup, Seconds(0.05))
     os.close(writer)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -235,5 +236,5 @@ def test_without_entries_nothing_is_looked_for(tmp_path: Path) -> None:
     watch = Watch(tmp_path)
     watch.read()
     assert (watch.crossed(), watch.warden.watched()) == ([], ())
-    assert watch.warden.pause(Seconds(watch.at)) == LONGEST_PAUSE
+    assert watch.warden.pause(Seconds(watch.at)) == math.inf
     assert watch.warden.overall(WELL) is WELL
