@@ -186,6 +186,10 @@ class TapedCensus(Census):
     def __init__(self, procfs: TapedHost, *_: object) -> None:
         self._tape = procfs.tape
 
+    @property
+    def is_under_way(self) -> bool:
+        return False
+
     def known(self) -> dict[Pid, Judged]:
         return self._tape.now.everybody
 
