@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from heapq import nlargest
 from itertools import islice
 from operator import attrgetter
@@ -40,6 +40,8 @@ LISTING = Seconds(15.0)
 """How often /proc is listed while armed, though events tell who comes."""
 CALM_SHARE = 0.0002
 """Of a CPU, for looking at everybody in calm."""
+MEETING_SHARE = 0.002
+"""The same for newcomers alone: what is not read in calm would have to be at the limit."""
 SETTLING = 0.01
 """Seconds between two looks for slow names, where they are waited for."""
 
@@ -51,6 +53,8 @@ MOST_HEARD = 1024
 """Of those whom events told of, and who were not looked at yet; beyond, /proc is listed instead."""
 MOST_AT_ONCE = Seconds(0.02)
 """Following never takes longer than this within one poll."""
+MOST_AT_LIMIT = Seconds(1.0)
+"""Nor does reading newcomers at the limit, the largest first: the kernel does not wait for it."""
 ASKING = 3
 """To ask for one pid takes as long as to list so many."""
 UNDER_WAY = 8
@@ -83,7 +87,8 @@ class Census:
         self._listed_at = Seconds(0.0)
         self._newcomers: dict[Pid, None] = {}
         self._ahead: list[Pid] = []
-        self._next_round = 0.0
+        self._next_round = self._next_meeting = 0.0
+        self._is_round = True
         self._spent = 0.0
         self._following: list[Pid] = []
         self._turns_began = self._turns_before = NO_TURNS
@@ -154,16 +159,25 @@ class Census:
         self._registry.collect()
         self._registry.reconsider()
         if not self._ahead:
-            if began < self._next_round:
+            if began < min(self._next_round, self._next_meeting):
                 return
-            self._ahead = self._present()
-            self._registry.begin_round()
-            self._spent = 0.0
+            self._set_out(began)
         for pid in self._ahead[-SLICE:]:
             self._visit(pid)
         del self._ahead[-SLICE:]
         self._spent += _uptime() - began
-        self._next_round = began + max(ROUND, self._spent / CALM_SHARE)
+        self._next_meeting = began + max(ROUND, self._spent / MEETING_SHARE)
+        if self._is_round:
+            self._next_round = began + max(ROUND, self._spent / CALM_SHARE)
+
+    def _set_out(self, at: Seconds) -> None:
+        """To look at everybody where it is time to, else to meet those who have come since."""
+        self._is_round = at >= self._next_round
+        self._spent = 0.0
+        present = self._present()
+        self._ahead = present if self._is_round else self._strangers()
+        if self._is_round:
+            self._registry.begin_round()
 
     def follow(self) -> None:
         """Look at newcomers and at the next few others, the worst more often: for each poll while armed."""
@@ -201,9 +215,20 @@ class Census:
         self._hear()
         if self._misses_some:
             self._find_newcomers(at)
-        for pid in self._strangers() + list(self._heard):
+        for pid in self._largest_first(dict.fromkeys(self._strangers()) | self._heard):
+            if _uptime() - at > MOST_AT_LIMIT:
+                break
+            self._heard.pop(pid, None)
             self._look(pid, at)
-        self._heard.clear()
+        else:
+            self._heard.clear()
+
+    def _largest_first(self, pids: Collection[Pid]) -> Iterable[Pid]:
+        """As they are where they are few: then all of them are read anyway."""
+        if len(pids) <= SLICE:
+            return list(pids)
+        sizes = ((self._ask(self._procfs.statm, pid), pid) for pid in pids)
+        return [pid for _, pid in sorted(((each.resident, pid) for each, pid in sizes if each), reverse=True)]
 
     def _hear(self) -> None:
         """Take in who has come, gone or changed, or that this cannot be told."""

@@ -30,13 +30,15 @@ from oomguard.census import (
     Census,
     resolver_for,
 )
+from oomguard.errors import Gone
 from oomguard.ladder import WORST
+from oomguard.process import Statm
 from oomguard.procevents import NO_NEWS, News, NoEvents
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
 from oomguard.resolver import Names, Resolver
 from oomguard.rules import NO_RULE, Effect, Field, Rule, Standing, pattern
-from oomguard.units import KIB, MIB, Pid, Seconds
+from oomguard.units import KIB, MIB, Pages, Pid, Seconds
 from tests.builders import PAGE
 from tests.processfolder import FOREIGN, RECORDED, WatchedProcFS, eventually, host, loosen, place, stick
 
@@ -500,12 +502,31 @@ def test_calm_costs_no_more_than_its_share(
     census.refresh()
     assert clock[0] == pytest.approx(began + 0.2)
     place(root, 12)
-    clock[0] = began + 0.2 / module.CALM_SHARE - 1
+    place(root, 11, code=4096)
+    for due, read in ((0.2 / module.MEETING_SHARE, 3), (0.2 / module.CALM_SHARE, 4)):
+        clock[0] = began + due - 1
+        census.refresh()
+        assert procfs.reads["exe"] == read - 1
+        clock[0] += 2
+        census.refresh()
+        assert procfs.reads["exe"] == read
+
+
+def test_calm_meets_newcomers_before_everybody_is_looked_at_again(root: Path, clock: list[float]) -> None:
+    """Or a crowd that came in calm would have to be read at the limit."""
+    procfs = Slow(root, clock, 0, 1.0)
+    census = census_of(procfs)
     census.refresh()
-    assert procfs.reads["exe"] == 2
-    clock[0] += 2
+    procfs.looks.clear()
+    swarm = range(5000, 5000 + SLICE + 1)
+    for pid in swarm:
+        place(root, pid)
+    clock[0] += 2 / module.MEETING_SHARE
     census.refresh()
-    assert procfs.reads["exe"] == 3
+    assert census.is_under_way
+    census.refresh()
+    assert sorted(procfs.looks) == list(swarm)
+    assert not census.is_under_way
 
 
 def test_who_has_gone_is_forgotten(root: Path, clock: list[float]) -> None:
@@ -624,7 +645,7 @@ def test_a_swarm_that_was_listed_and_not_read_yet_is_read_at_the_limit(
         def last_pid(self) -> Pid | None:
             return Pid(7777)
 
-    census = census_of(Unmoved(crowd, clock, 0, 0.01))
+    census = census_of(Unmoved(crowd, clock, 0, 0.005))
     census.take()
     swarm = range(5000, 5000 + 2 * SLICE)
     for pid in swarm:
@@ -632,6 +653,33 @@ def test_a_swarm_that_was_listed_and_not_read_yet_is_read_at_the_limit(
     follow(census, clock, 0.5)
     assert not census.known().keys() >= set(swarm)
     assert census.take_likely(()).keys() >= set(swarm)
+
+
+def test_at_the_limit_newcomers_are_read_for_a_while_at_the_most_the_largest_first(
+    crowd: Path, clock: list[float]
+) -> None:
+    """On a host that stalls, each reading may take long; and the kernel does not wait."""
+
+    class Sized(Slow):
+        def statm(self, pid: Pid) -> Statm:
+            if pid == 5001:
+                raise Gone("just now")
+            return Statm(size=Pages(0), resident=Pages(pid * 7 % 1000))
+
+    procfs = Sized(crowd, clock, 0, 0.1)
+    census = census_of(procfs)
+    census.take()
+    swarm = range(5000, 5000 + 2 * SLICE)
+    for pid in swarm:
+        place(crowd, pid)
+    sizes = {pid: pid * 7 % 1000 for pid in swarm if pid != 5001}
+    began = clock[0]
+    first = census.take_likely(()).keys() & set(swarm)
+    assert module.MOST_AT_LIMIT < clock[0] - began < module.MOST_AT_LIMIT + 0.2
+    assert first == set(sorted(sizes, key=sizes.__getitem__)[-len(first) :])
+    for _ in range(len(swarm)):
+        census.take_likely(())
+    assert census.known().keys() >= set(sizes)
 
 
 def test_who_has_gone_is_not_there(crowd: Path, clock: list[float]) -> None:
@@ -1117,7 +1165,7 @@ def test_a_storm_of_events_is_found_by_a_listing(crowd: Path, clock: list[float]
 def test_who_was_heard_of_and_not_looked_at_yet_is_looked_at_at_the_limit(
     crowd: Path, clock: list[float]
 ) -> None:
-    procfs = Slow(crowd, clock, 0, 0.01)
+    procfs = Slow(crowd, clock, 0, 0.005)
     heard = Heard(procfs, clock)
     swarm = range(5000, 5000 + 2 * SLICE)
     for pid in swarm:
