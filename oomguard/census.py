@@ -166,9 +166,11 @@ class Census:
             self._visit(pid)
         del self._ahead[-SLICE:]
         self._spent += _uptime() - began
-        self._next_meeting = began + max(ROUND, self._spent / MEETING_SHARE)
         if self._is_round:
             self._next_round = began + max(ROUND, self._spent / CALM_SHARE)
+            self._next_meeting = began + ROUND
+        else:
+            self._next_meeting = began + max(ROUND, self._spent / MEETING_SHARE)
 
     def _set_out(self, at: Seconds) -> None:
         """To look at everybody where it is time to, else to meet those who have come since."""

@@ -503,7 +503,7 @@ def test_calm_costs_no_more_than_its_share(
     assert clock[0] == pytest.approx(began + 0.2)
     place(root, 12)
     place(root, 11, code=4096)
-    for due, read in ((0.2 / module.MEETING_SHARE, 3), (0.2 / module.CALM_SHARE, 4)):
+    for due, read in ((module.ROUND, 3), (0.2 / module.CALM_SHARE, 4)):
         clock[0] = began + due - 1
         census.refresh()
         assert procfs.reads["exe"] == read - 1
@@ -521,12 +521,28 @@ def test_calm_meets_newcomers_before_everybody_is_looked_at_again(root: Path, cl
     swarm = range(5000, 5000 + SLICE + 1)
     for pid in swarm:
         place(root, pid)
-    clock[0] += 2 / module.MEETING_SHARE
+    clock[0] += module.ROUND
     census.refresh()
     assert census.is_under_way
     census.refresh()
     assert sorted(procfs.looks) == list(swarm)
     assert not census.is_under_way
+
+
+def test_meeting_newcomers_costs_no_more_than_its_share(root: Path, clock: list[float]) -> None:
+    procfs = Slow(root, clock, 0, 0.1)
+    census = census_of(procfs)
+    census.refresh()
+    for pid in range(5000, 5010):
+        place(root, pid)
+    clock[0] += module.ROUND
+    began = clock[0]
+    census.refresh()
+    place(root, 6000)
+    for after, is_met in ((-1, False), (1, True)):
+        clock[0] = began + 1 / module.MEETING_SHARE + after
+        census.refresh()
+        assert (6000 in procfs.looks) is is_met
 
 
 def test_who_has_gone_is_forgotten(root: Path, clock: list[float]) -> None:
