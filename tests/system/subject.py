@@ -80,10 +80,10 @@ effect = "never"
         )
 
 
-def oomguard(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+def oomguard(*arguments: str | Path, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself; `before`: one that becomes it."""
     return subprocess.run(
-        (*OOMGUARD, *arguments), capture_output=True, text=True, timeout=PATIENCE, check=False
+        (*before, *OOMGUARD, *arguments), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

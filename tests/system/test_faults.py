@@ -18,7 +18,7 @@ from oomguard.pressure import Phase
 from tests.system.conftest import Start
 from tests.system.hog import Hog
 from tests.system.patience import eventually
-from tests.system.subject import Settings, Subject
+from tests.system.subject import Settings, Subject, oomguard
 from tests.system.test_kill_path import crowd
 from tests.system.web import fetch, free_port
 
@@ -69,13 +69,15 @@ def test_a_guard_that_cannot_decide_still_ends_the_hog(
     guard.polls()
 
 
-def test_a_guard_that_has_nothing_left_to_decide_by_ends_with_one_line(start: Start, hog: MakeHog) -> None:
+def test_a_guard_that_has_nothing_left_to_decide_by_ends_with_one_line(tmp_path: Path) -> None:
     both = broken("oomguard.gauge:Gauge.read", "oomguard.fallback:Fallback.poll")
-    guard = start(Settings(), before=both)
-    assert eventually(guard.ended) == 1
-    last = [line for line in guard.log() if "neither" in line]
+    config = tmp_path / "oomguard.toml"
+    Settings().write(config)
+    guard = oomguard("run", "--config", config, before=both)
+    assert guard.returncode == 1
+    last = [line for line in guard.stderr.splitlines() if "neither" in line]
     assert last == ["oomguard: neither its own decisions work nor the fallback's; the journal has the errors"]
-    assert "Traceback" not in "\n".join(guard.log())
+    assert "Traceback" not in guard.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
