@@ -105,7 +105,7 @@ def picture(
 
 def page(cells: Cells, every: Sequence[Scenario]) -> str:
     """The page, in Markdown."""
-    parts = [_INTRODUCTION, _overview(cells, every), _COMPARED, _comparison(cells, every)]
+    parts = [_INTRODUCTION, _overview(cells, every), _COMPARED, _comparison(cells, every), _MISSED]
     parts += [_PICTURES if cells else _NO_ROWS, _SETUP]
     parts += (f"- **{guard.title}**: {guard.about} {_versions(cells, guard)}" for guard in GUARDS)
     parts.append(
@@ -228,6 +228,30 @@ _COMPARED = """## Beside the best peer
 
 The least median of earlyoom, nohang and systemd-oomd, whether or not it was right; and oomguard's as \
 a share of it, where there is anything to compare (0.5 s).
+"""
+_MISSED = """## What is missed, and why
+
+Wanted was, with a budget of B seconds and wherever somebody is to be ended, a full stall of B + 0.5 at \
+the most, and no gap beyond B + 1. What oomguard compares with its budget is kept within it, or nearly: \
+how long the bystanders had waited at its first signal is the last column of each table below. Where \
+swap is slow the machine as a whole stands still for longer than that:
+
+- Before the signal, as the host's full stall counts more than what the others wait: kswapd at work, and \
+the culprit that waits for its own pages. And a control group's pressure counts less than they wait: not \
+for a page that was not in active use when it was evicted. The pressure of its reads (`io.pressure`) has \
+that wait, and all others: beside heavy use of files, where nobody is to die, it came to 2 s in ten for \
+the interactive process and 3 s for the database, of which memory's had 0.4 s each. Delays (`delayacct`) \
+tell, but are off in this machine, as in Debian.
+- After it, as the kernel has still to write what it has taken out, and the others fetch their pages \
+from a slow disk (*of it before the first hog's end* tells the two apart).
+- In the fork bomb even the locked process stands still for seconds, without a stall for memory: it gets \
+no CPU. This is not explained.
+
+Tried: half a second of budget (last column), which ends stalls sooner, and what would have fitted too; \
+not to wait for a disk that drains while the culprit itself waits for memory; a quarter of the budget \
+for a second victim. The bursts are ended where their bystanders wait for longer than the budget, so \
+some runs of the one into fast swap and all into the slow. Of benign scenarios ten runs each were \
+wanted; there are as many as the tables say.
 """
 _PICTURES = """
 ![Full memory stall](gauntlet-stall.svg)
