@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench.soak import Clock, Silent
+from bench.soak import Clock, silently
 from oomguard import ranking
 from oomguard.badness import Policy
 from oomguard.census import Census
@@ -101,7 +101,7 @@ def whole() -> float:
     clock, config, writer = Clock(), replace(DEFAULTS, mode=Mode.DRY_RUN), Writer.anonymous()
     with clock.ahead():
         calm = Calm(clock)
-        guard = Guard(config, lambda: config, ProcFS(), writer, Silent(), calm, None, NOTHING_OPENED)
+        guard = Guard(config, lambda: config, ProcFS(), writer, silently(config), calm, NOTHING_OPENED)
         guard.run(())
     return calm.spent / POLLS
 

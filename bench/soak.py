@@ -22,13 +22,15 @@ from unittest import mock
 
 from bench.scan import asleep
 from oomguard import resident
-from oomguard.config import DEFAULTS
+from oomguard.config import DEFAULTS, Config
 from oomguard.event import Failed, Killing, Mode
 from oomguard.guard import Guard
 from oomguard.handover import NOTHING_OPENED
+from oomguard.helpers import Helpers
 from oomguard.meminfo import Memory
 from oomguard.procfs import ProcFS
 from oomguard.record import Reader, Writer
+from oomguard.reliever import Reliever
 from oomguard.teller import Teller
 from oomguard.units import KIB, Bytes, Percent, Pid, Seconds
 from oomguard.wakeup import Wakeup
@@ -105,6 +107,11 @@ class Silent(Teller):
         """It never began."""
 
 
+def silently(config: Config) -> Helpers:
+    """Helpers of a guard that has nobody to tell for it, and no exporter."""
+    return Helpers(Silent(), Reliever(f"{config.record}.relief"), None)
+
+
 class Turns(Wakeup):
     """In place of waiting: the clocks are put ahead, the weather changes, somebody comes and goes."""
 
@@ -139,7 +146,7 @@ def main() -> None:
     with asleep(1) as hog, clock.ahead():
         weather = Weather(hog)
         turns = Turns(clock, weather, polls)
-        guard = Guard(config, lambda: config, weather, writer, Silent(), turns, None, NOTHING_OPENED)
+        guard = Guard(config, lambda: config, weather, writer, silently(config), turns, NOTHING_OPENED)
         resident.keep_heap()
         resident.pause_collector()
         guard.run(())

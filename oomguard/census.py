@@ -15,12 +15,13 @@ from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
 
+from oomguard.arrivals import Arrivals
 from oomguard.badness import OOM_SCORE_ADJ_MIN
 from oomguard.errors import Gone
 from oomguard.ladder import GROWING, WORST
 from oomguard.process import Process
 from oomguard.procevents import NoEvents, ProcEvents
-from oomguard.procfs import ProcFS
+from oomguard.procfs import ProcFS, uptime
 from oomguard.ranking import Judged
 from oomguard.registry import UNREADABLE, Dossier, Registry
 from oomguard.resolver import Resolver
@@ -49,22 +50,35 @@ WATCH_SHARE = 0.05
 """Of a CPU, for following everybody while armed."""
 LISTING_SHARE = 0.03
 """Of a CPU, and of that: for listing /proc, to find newcomers that no event tells of."""
-MOST_HEARD = 1024
-"""Of those whom events told of, and who were not looked at yet; beyond, /proc is listed instead."""
 MOST_AT_ONCE = Seconds(0.02)
 """Following never takes longer than this within one poll."""
 MOST_AT_LIMIT = Seconds(1.0)
 """Nor does reading newcomers at the limit, the largest first: the kernel does not wait for it."""
-ASKING = 3
-"""To ask for one pid takes as long as to list so many."""
-UNDER_WAY = 8
-"""So many of those to whom a pid was given away may not have been there yet."""
 NO_TURNS = Seconds(math.inf)
 """When the turns began that nobody has had yet."""
 OTHERS = 256
 """While armed the worst are looked at once more after so many others."""
 FRESH = Seconds(5.0)
 """At the limit, who was not looked at for longer is looked at again, unless everybody is followed in turn."""
+
+
+class Round:
+    """Looking at some in calm, a slice at a time: when the next one begins."""
+
+    def __init__(self, share: float) -> None:
+        """`share`: of a CPU."""
+        self.due = Seconds(0.0)
+        self._share = share
+        self._spent = 0.0
+
+    def begin(self) -> None:
+        """Of what it costs, nothing is spent yet."""
+        self._spent = 0.0
+
+    def go_on(self, at: Seconds, spent: Seconds) -> None:
+        """A slice has been looked at: begun `at`, `spent` on it."""
+        self._spent += spent
+        self.due = Seconds(at + max(ROUND, self._spent / self._share))
 
 
 class Census:
@@ -79,26 +93,20 @@ class Census:
     ) -> None:
         """`events` tell who comes, goes and changes, so that /proc need not be listed for it."""
         self._procfs = procfs
-        self._events = events
-        self._heard: dict[Pid, None] = {}
-        self._misses_some = True
         self._registry = Registry(procfs, rules, resolver)
-        self._last_pid: Pid | None = None
-        self._listed_at = Seconds(0.0)
-        self._newcomers: dict[Pid, None] = {}
+        self._arrivals = Arrivals(procfs, events, self._registry)
+        self._everybody, self._meeting = Round(CALM_SHARE), Round(MEETING_SHARE)
+        self._round = self._everybody
         self._ahead: list[Pid] = []
-        self._next_round = self._next_meeting = 0.0
-        self._is_round = True
-        self._spent = 0.0
         self._following: list[Pid] = []
         self._turns_began = self._turns_before = NO_TURNS
-        self._followed_at = _uptime()
+        self._followed_at = uptime()
         self._credit = 0.0
         self._next_listing = 0.0
 
     def take(self) -> tuple[Judged, ...]:
         """Everybody, with figures as of now. Safe in the kill path."""
-        at = _uptime()
+        at = uptime()
         found = (self._read(pid, at) for pid in self._procfs.pids())
         return tuple(dossier.judged for dossier in found if dossier is not None)
 
@@ -113,7 +121,7 @@ class Census:
         others are as they were last read: they may have gone since, and their pids have changed hands.
         `confirms` knows.
         """
-        at = _uptime()
+        at = uptime()
         self._take_news(at)
         for pid in self._overdue(at):
             self._look(pid, at)
@@ -123,12 +131,12 @@ class Census:
 
     def meet(self) -> None:
         """Read whoever has come or changed, and learn what is said of them. Not for the kill path."""
-        self._take_news(_uptime())
+        self._take_news(uptime())
         self._registry.reconsider()
 
     def confirms(self, process: Process) -> bool:
         """Whether this may still die: the same process, and where it runs another program, judged anew."""
-        dossier = self._read(process.key.pid, _uptime())
+        dossier = self._read(process.key.pid, uptime())
         if dossier is None or dossier.judged.process.key != process.key:
             return False
         now, verdict = dossier.judged.process, dossier.judged.verdict
@@ -145,8 +153,7 @@ class Census:
 
     def relax(self) -> None:
         """Calm: nobody needs to be heard of before the next turn."""
-        self._events.ignore()
-        self._heard.clear()
+        self._arrivals.ignore()
 
     @property
     def is_under_way(self) -> bool:
@@ -155,75 +162,79 @@ class Census:
 
     def refresh(self) -> None:
         """Look at the next few processes, newcomers at once and all others once it is time to."""
-        began = _uptime()
+        began = uptime()
         self._registry.collect()
         self._registry.reconsider()
         if not self._ahead:
-            if began < min(self._next_round, self._next_meeting):
+            if began < min(self._everybody.due, self._meeting.due):
                 return
             self._set_out(began)
         for pid in self._ahead[-SLICE:]:
             self._visit(pid)
         del self._ahead[-SLICE:]
-        self._spent += _uptime() - began
-        if self._is_round:
-            self._next_round = began + max(ROUND, self._spent / CALM_SHARE)
-            self._next_meeting = began + ROUND
-        else:
-            self._next_meeting = began + max(ROUND, self._spent / MEETING_SHARE)
+        self._round.go_on(began, Seconds(uptime() - began))
+        # Who looks at everybody meets whoever has come as well.
+        self._meeting.due = max(self._meeting.due, Seconds(began + ROUND))
 
     def _set_out(self, at: Seconds) -> None:
         """To look at everybody where it is time to, else to meet those who have come since."""
-        self._is_round = at >= self._next_round
-        self._spent = 0.0
-        present = self._present()
-        self._ahead = present if self._is_round else self._strangers()
-        if self._is_round:
+        present = self._arrivals.everybody()
+        if at >= self._everybody.due:
+            self._round, self._ahead = self._everybody, present
             self._registry.begin_round()
+        else:
+            self._round, self._ahead = self._meeting, self._arrivals.unread()
+        self._round.begin()
 
     def follow(self) -> None:
         """Look at newcomers and at the next few others, the worst more often: for each poll while armed."""
-        began = _uptime()
+        began = uptime()
         # What was taken beyond the share is paid back before anybody is looked at again.
         if not self._is_followed(began):
             self._turns_before = self._turns_began = NO_TURNS
             self._following.clear()
         self._credit = min(self._credit + (began - self._followed_at) * WATCH_SHARE, MOST_AT_ONCE)
         self._followed_at = began
-        self._events.listen()
-        self._hear()
+        self._arrivals.listen()
+        self._arrivals.hear()
         if self._credit > 0:
             self._take_turns(began)
-        self._credit -= _uptime() - began
+        self._credit -= uptime() - began
 
     def _take_turns(self, began: Seconds) -> None:
+        arrivals = self._arrivals
         if not self._following:
             self._following = self._turns()
             self._turns_before, self._turns_began = self._turns_began, began
-        if began >= (self._next_listing if self._misses_some else self._listed_at + LISTING):
-            before = _uptime()
-            self._present()
-            self._following += self._strangers()[:SLICE]
-            self._next_listing = began + (_uptime() - before) / LISTING_SHARE
+        if began >= self._listing_due():
+            before = uptime()
+            arrivals.everybody()
+            self._following += arrivals.unread()[:SLICE]
+            self._next_listing = began + (uptime() - before) / LISTING_SHARE
         # Not before it is looked at does anybody leave these: at the limit, whoever is left is looked at.
-        heard = list(islice(self._heard, SLICE))
-        while (heard or self._following) and _uptime() - began < self._credit:
+        heard = list(islice(arrivals.heard, SLICE))
+        while (heard or self._following) and uptime() - began < self._credit:
             pid = heard.pop() if heard else self._following.pop()
-            self._heard.pop(pid, None)
+            arrivals.looked_at(pid)
             self._look(pid, began)
+
+    def _listing_due(self) -> float:
+        arrivals = self._arrivals
+        return arrivals.listed_at + LISTING if arrivals.is_complete else self._next_listing
 
     def _take_news(self, at: Seconds) -> None:
         """Read whoever has come or changed."""
-        self._hear()
-        if self._misses_some:
-            self._find_newcomers(at)
-        for pid in self._largest_first(dict.fromkeys(self._strangers()) | self._heard):
-            if _uptime() - at > MOST_AT_LIMIT:
+        arrivals = self._arrivals
+        arrivals.hear()
+        if not arrivals.is_complete:
+            arrivals.seek(at)
+        for pid in self._largest_first(dict.fromkeys((*arrivals.unread(), *arrivals.heard))):
+            if uptime() - at > MOST_AT_LIMIT:
                 break
-            self._heard.pop(pid, None)
+            arrivals.looked_at(pid)
             self._look(pid, at)
         else:
-            self._heard.clear()
+            arrivals.all_looked_at()
 
     def _largest_first(self, pids: Collection[Pid]) -> Iterable[Pid]:
         """As they are where they are few: then all of them are read anyway."""
@@ -232,41 +243,15 @@ class Census:
         sizes = ((self._ask(self._procfs.statm, pid), pid) for pid in pids)
         return [pid for _, pid in sorted(((each.resident, pid) for each, pid in sizes if each), reverse=True)]
 
-    def _hear(self) -> None:
-        """Take in who has come, gone or changed, or that this cannot be told."""
-        news = self._events.drain()
-        self._heard.update(dict.fromkeys(news.pids))
-        if len(self._heard) > MOST_HEARD:
-            self._heard.clear()
-            self._misses_some = True
-        self._misses_some |= not news.complete
-
     def settle(self, patience: Seconds) -> None:
         """Judge everybody in full; wait for slow names, at most for `patience`. Not for the guard's loop."""
-        deadline = _uptime() + patience
-        for pid in self._present():
+        deadline = uptime() + patience
+        for pid in self._arrivals.everybody():
             self._visit(pid)
-        while self._registry.awaits_names() and _uptime() < deadline:
+        while self._registry.awaits_names() and uptime() < deadline:
             time.sleep(SETTLING)
             self._registry.collect()
-            self._present()
-
-    def _present(self) -> list[Pid]:
-        """Everybody who is there now; of all others nothing is kept."""
-        self._listed_at = _uptime()
-        self._misses_some = False
-        # Before the listing: whoever comes meanwhile is looked for again.
-        self._last_pid = self._procfs.last_pid()
-        pids = self._procfs.pids()
-        dossiers = self._registry.dossiers
-        self._registry.forget(dossiers.keys() - frozenset(pids))
-        self._newcomers = {pid: None for pid in pids if pid not in dossiers}
-        return pids
-
-    def _strangers(self) -> list[Pid]:
-        """Who was there at the last listing, and has not been read yet."""
-        dossiers = self._registry.dossiers
-        return [pid for pid in self._newcomers if pid not in dossiers]
+            self._arrivals.everybody()
 
     def _overdue(self, at: Seconds) -> list[Pid]:
         """Who was not looked at for `FRESH` or, where everybody is followed, since the turns before."""
@@ -277,21 +262,6 @@ class Census:
 
     def _is_followed(self, at: Seconds) -> bool:
         return at - self._followed_at <= FRESH
-
-    def _find_newcomers(self, at: Seconds) -> None:
-        """Among the pids given away since the last time where these are few, else by a listing."""
-        before, last = self._last_pid, self._procfs.last_pid()
-        if before is None or last is None or last < before or at - self._listed_at > FRESH:
-            self._present()
-            return
-        if last == before:
-            return
-        given = range(before + 1 - UNDER_WAY, last + 1)
-        if len(given) * ASKING > len(self._registry.dossiers):
-            self._present()
-            return
-        self._last_pid = last
-        self._newcomers.update(dict.fromkeys(self._procfs.living(given)))
 
     def _turns(self) -> list[Pid]:
         """Everybody once, and the worst again and again in between."""
@@ -314,7 +284,7 @@ class Census:
         known = self._registry.dossiers.get(pid)
         if known is not None and known.judged.process.kernel_thread:
             return
-        dossier = self._look(pid, _uptime())
+        dossier = self._look(pid, uptime())
         if dossier is not None:
             self._registry.judge_fully(dossier)
             self._registry.place(dossier)
@@ -351,8 +321,3 @@ def resolver_for(rules: tuple[Rule, ...], procfs: ProcFS) -> Resolver | None:
     """A resolver where a rule needs one: without such rules no command line is ever read."""
     slow = frozenset(pattern.field for rule in rules for pattern in rule.patterns) & SLOW
     return Resolver(procfs, slow) if slow else None
-
-
-def _uptime() -> Seconds:
-    """On the clock of `ProcFS.started`."""
-    return Seconds(time.clock_gettime(time.CLOCK_BOOTTIME))

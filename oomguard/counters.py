@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from oomguard.episode import Outcome, Sent
 from oomguard.event import (
@@ -45,7 +45,8 @@ class Reload(StrEnum):
     REFUSED = "refused"
 
 
-class Counter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Counter:
     """One number that only grows: a family's name and a value for each of its labels."""
 
     family: str

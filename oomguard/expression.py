@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from re import _parser as sre  # type: ignore[attr-defined]  # no public module has the parse tree
-from typing import Any, NamedTuple
+from typing import Any
 
 LONGEST = 4096
 """A name is matched up to this many characters."""
@@ -28,7 +29,10 @@ _ALLOWED = 24 * LONGEST**2
 """Work that two long repeats in a row may cost: about 0.2 s on a small machine."""
 
 
-class _Cost(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Of matching a part of an expression from one position."""
+
     ways: int
     work: int
 
@@ -43,12 +47,12 @@ def compile_bounded(text: str) -> re.Pattern[str]:
             warnings.simplefilter("error")
             tree = sre.parse(text, re.DOTALL)
             regex = re.compile(text, re.DOTALL)
-        ways, work = _sequence(tree)
+        cost = _sequence(tree)
     except (re.error, OverflowError, Warning) as error:
         raise ValueError(f"is not a valid regular expression: {error}") from error
     except RecursionError as error:
         raise ValueError("is nested too deeply for a regular expression") from error
-    _affordable(ways + work)
+    _affordable(cost.ways + cost.work)
     return regex
 
 

@@ -16,7 +16,6 @@ from functools import partial
 from oomguard import bystanders, fallback
 from oomguard.cgroup import Layout
 from oomguard.chronicle import Chronicle, InForce, Turn
-from oomguard.companion import Companion
 from oomguard.config import Config
 from oomguard.crew import Recruiter
 from oomguard.easing import Easing
@@ -33,15 +32,14 @@ from oomguard.failsafe import Failsafe
 from oomguard.fallback import Fallback
 from oomguard.gauge import LONGEST_PAUSE, pause
 from oomguard.handover import Opened
+from oomguard.helpers import Helpers
 from oomguard.kill import Releaser
 from oomguard.phase import Phases
 from oomguard.pressure import Assessment, Phase, Sample
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
-from oomguard.reliever import Reliever
 from oomguard.sampler import Sampler
 from oomguard.scout import Look
-from oomguard.teller import Teller
 from oomguard.units import Pid, Seconds
 from oomguard.wakeup import Wakeup
 
@@ -50,8 +48,6 @@ COLLECT_EVERY = Seconds(600.0)
 """Errors can leave cycles behind, and the collector runs only when asked (`resident.pause_collector`)."""
 NO_V2 = "control groups of version 2 alone: no [[cgroup]] of the configuration can be watched without"
 CUT_SHORT = "somebody cut the record short: what it held is lost, but for the counters"
-LAST_WORDS = Seconds(2.0)
-"""What the telling process has to tell that the guard stops."""
 
 
 class Guard:
@@ -63,9 +59,8 @@ class Guard:
         load: Callable[[], Config],
         procfs: ProcFS,
         writer: Writer,
-        teller: Teller,
+        helpers: Helpers,
         wakeup: Wakeup,
-        exporter: Companion | None,
         opened: Opened,
     ) -> None:
         """`load` gives another configuration, at each reload; raises `ConfigError`.
@@ -75,21 +70,19 @@ class Guard:
         self._load = load
         self._procfs = procfs
         self._writer = writer
-        self._teller = teller
+        self._helpers = helpers
         self._wakeup = wakeup
-        self._exporter = exporter
         self._machine = procfs.machine()
         self._recruiter = Recruiter(
             procfs=procfs, machine=self._machine, opened=opened, releaser=Releaser(), own=self._own
         )
-        self._reliever = Reliever(f"{config.record}.relief")
-        self._easing = Easing(config.relief, config.rules, config.mode, self._machine, self._reliever)
+        self._easing = Easing(config.relief, config.rules, config.mode, self._machine, helpers.reliever)
         self._events: list[Event] = []
         self._phases = Phases()
         self._sampler = Sampler(procfs)
         self._learnt: Look | None = None
-        self._failsafe = Failsafe(writer, teller.wake)
-        self._chronicle = Chronicle(writer, teller, self._failsafe, procfs.vmstat().oom_kill)
+        self._failsafe = Failsafe(writer, helpers.teller.wake)
+        self._chronicle = Chronicle(writer, helpers.teller, self._failsafe, procfs.vmstat().oom_kill)
         self._was_acting = False
         self._collect_at = Seconds(0.0)
         self._reload_due = False
@@ -113,9 +106,7 @@ class Guard:
             self._events.append(Degraded(text=NO_V2))
 
     def _own(self) -> frozenset[Pid]:
-        exporter = None if self._exporter is None else self._exporter.pid
-        helpers = (self._teller.pid, self._reliever.pid, exporter)
-        return frozenset((Pid(os.getpid()), *(pid for pid in helpers if pid is not None)))
+        return self._helpers.pids() | {Pid(os.getpid())}
 
     def run(self, missing: tuple[str, ...]) -> None:
         """Guard until told to stop; `missing`: what this host lacks, to be told at the start.
@@ -159,11 +150,8 @@ class Guard:
         attempt(self._scout.census.relax)
         stopping = LifecycleChanged(what=Lifecycle.STOPPING, text="told to")
         attempt(partial(self._writer.tell, stopping))
-        attempt(self._teller.wake)
-        if self._exporter is not None:
-            attempt(self._exporter.stop)
-        attempt(partial(self._reliever.stop, LAST_WORDS))
-        attempt(partial(self._teller.stop, LAST_WORDS))
+        for end in self._helpers.endings():
+            attempt(end)
 
     def _read(self) -> tuple[Sample, Assessment]:
         sample = self._hunt.actor.world(self._sampler.take(self._gauge.is_near))
@@ -311,14 +299,8 @@ class Guard:
         self._tend(sample.at)
 
     def _tend(self, at: Seconds) -> None:
-        self._teller.tend(at)
-        if self._easing.needs_help or self._reliever.left_behind():
-            if (text := self._reliever.tend(at)) is not None:
-                self._events.append(Degraded(text=text))
-        else:
-            self._reliever.retire()
-        if self._exporter is not None and (text := self._exporter.tend(at)) is not None:
-            self._events.append(Degraded(text=text))
+        told = self._helpers.tend(at, is_relief_wanted=self._easing.needs_help)
+        self._events += [Degraded(text=text) for text in told]
 
     def _reload(self) -> None:
         """Another configuration, or the old one where the new one is refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -128,7 +129,7 @@ class ProcFS:
         return pidfolder.read_fingerprint(self._folder(pid))
 
     def started(self, key: Key) -> Seconds:
-        """When the process started, on CLOCK_BOOTTIME."""
+        """When the process started, on the clock of `uptime`."""
         return Seconds(key.starttime / self._ticks_per_second)
 
     def statm(self, pid: Pid) -> Statm:
@@ -261,6 +262,11 @@ class ProcFS:
     def _sysctl(self, name: str) -> int:
         path = f"{self._proc}/sys/{name}"
         return parsed(path, parse_int, read(path))
+
+
+def uptime() -> Seconds:
+    """Since the boot, suspended or not: CLOCK_BOOTTIME (clock_gettime(2))."""
+    return Seconds(time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 # 1332.67 2583.91

@@ -13,6 +13,7 @@ from oomguard.frozen import frozen
 from oomguard.ladder import Basis, Ladder, enclosed
 from oomguard.pressure import GroupFigures, Reason, Sample
 from oomguard.process import Key
+from oomguard.procfs import uptime
 from oomguard.ranking import Exempt, Ranking
 from oomguard.rules import Scope
 from oomguard.units import Pages, Pid, Seconds
@@ -95,7 +96,7 @@ class Scout:
         machine = replace(
             self._machine,
             total=Pages((memory.total + memory.swap_total) // self._machine.page_size),
-            uptime=Seconds(time.clock_gettime(time.CLOCK_BOOTTIME)),
+            uptime=uptime(),
         )
         exempt = Exempt(own=self._own(), passed_over=passed_over)
         basis = Basis(policy=self.policy, reasons=reasons, machine=machine, exempt=exempt)

@@ -14,9 +14,11 @@ from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
 from oomguard.guard import Guard
 from oomguard.handover import Legacy
+from oomguard.helpers import Helpers
 from oomguard.privilege import COSTS, SILENT, lacking
 from oomguard.procfs import ProcFS
 from oomguard.record import Writer
+from oomguard.reliever import Reliever
 from oomguard.teller import Teller
 from oomguard.trigger import NoTrigger, open_alarm
 from oomguard.units import KIB, Bytes, Pid
@@ -47,18 +49,13 @@ def _run(left: int, path: str, mode: str, metrics: str) -> None:
     legacy = Legacy.take(left)
     config = in_mode(build(legacy.documents, []))
     writer, missing = _record(config.record)
-    companion = Companion(metrics, writer.fd) if metrics else None
-    wakeup = Wakeup()
-    guard = Guard(
-        config,
-        lambda: in_mode(load(path or None)),
-        procfs,
-        writer,
+    helpers = Helpers(
         Teller(writer.fd, writer.told),
-        wakeup,
-        companion,
-        legacy.opened,
+        Reliever(f"{config.record}.relief"),
+        Companion(metrics, writer.fd) if metrics else None,
     )
+    wakeup = Wakeup()
+    guard = Guard(config, lambda: in_mode(load(path or None)), procfs, writer, helpers, wakeup, legacy.opened)
     missing += legacy.opened.missing + _signals() + _silently_lacking(procfs) + _alarm(wakeup) + _resident()
     ballast = resident.hold_arenas(RESERVE)
     guard.run(missing)

@@ -87,10 +87,13 @@ def document(status: Status) -> str:
             "counters": {
                 family.name: [
                     {
-                        **{label: value for (label, _), value in zip(family.labels, labels, strict=True)},
-                        "value": status.counters[Counter(name, labels)],
+                        **{
+                            label: value
+                            for (label, _), value in zip(family.labels, counter.labels, strict=True)
+                        },
+                        "value": status.counters[counter],
                     }
-                    for name, labels in family.counters()
+                    for counter in family.counters()
                 ]
                 for family in FAMILIES
             },

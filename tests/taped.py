@@ -34,7 +34,7 @@ from oomguard.units import Bytes, Pid, Seconds
 from oomguard.vmstat import VmStat
 from tests.builders import HEURISTIC
 from tests.incident import Exited, Line, Read, Seen, Signalled, Used
-from tests.test_guard import Silent, Turns, poll
+from tests.test_guard import Turns, poll, silently
 
 RECORDED = replace(DEFAULTS, limits=replace(DEFAULTS.limits, stall_budget=Seconds(2.0)))
 """What the recorded guards went by."""
@@ -245,7 +245,7 @@ class TapedGuard(guard.Guard):
     def __init__(self, tape: Tape, host: TapedHost, writer: Writer) -> None:
         self._tape = tape
         turns = Turns(*(poll for _ in tape.steps))
-        super().__init__(RECORDED, lambda: RECORDED, host, writer, Silent(), turns, None, NOTHING_OPENED)
+        super().__init__(RECORDED, lambda: RECORDED, host, writer, silently(RECORDED), turns, NOTHING_OPENED)
 
     def _own(self) -> frozenset[Pid]:
         return self._tape.now.own

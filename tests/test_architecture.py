@@ -36,11 +36,13 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "sense": frozenset(
         {
-            "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "census",
-            "sampler", "procevents", "delays", "groupmarks", "groupmemory",
+            "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "arrivals",
+            "census", "sampler", "procevents", "delays", "groupmarks", "groupmemory",
         }
     ),
-    "record": frozenset({"trust", "recordfile", "record", "child", "teller", "companion", "reliever"}),
+    "record": frozenset(
+        {"trust", "recordfile", "record", "child", "teller", "companion", "reliever", "helpers"}
+    ),
     "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge"}),
     "config": frozenset({"table", "documents", "hook", "enclosures", "sections", "config"}),
     "loop": frozenset(

@@ -18,14 +18,13 @@ import pytest
 
 from oomguard import census as module
 from oomguard import registry
+from oomguard.arrivals import ASKING, MOST_HEARD, UNDER_WAY
 from oomguard.census import (
-    ASKING,
     FRESH,
     LISTING,
     MOST_AT_ONCE,
     ROUND,
     SLICE,
-    UNDER_WAY,
     WATCH_SHARE,
     Census,
     resolver_for,
@@ -1173,7 +1172,7 @@ def test_a_storm_of_events_is_found_by_a_listing(crowd: Path, clock: list[float]
     heard = Heard(procfs, clock)
     procfs.last, procfs.listings = Pid(9_999), 0
     place(crowd, 99)
-    heard.events.tell(99, *range(10_000, 10_000 + module.MOST_HEARD))
+    heard.events.tell(99, *range(10_000, 10_000 + MOST_HEARD))
     assert Pid(99) in heard.census.take_likely(())
     assert procfs.listings == 1
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from oomguard import account, bystanders, hunt
+from oomguard.arrivals import Arrivals
 from oomguard.census import Census
 from oomguard.config import DEFAULTS
 from oomguard.counters import FAILURES
@@ -30,6 +31,7 @@ from oomguard.fallback import Fallback
 from oomguard.gauge import Gauge
 from oomguard.guard import Guard
 from oomguard.handover import NOTHING_OPENED
+from oomguard.helpers import Helpers
 from oomguard.hunt import Hunt
 from oomguard.kill import Killer
 from oomguard.phase import Headlines, Phases
@@ -44,7 +46,7 @@ from oomguard.scout import Scout
 from oomguard.units import Seconds
 from oomguard.warden import Warden
 from tests.smallhost import TOTAL, SmallHost
-from tests.test_guard import Silent, Turns, events, state, stop
+from tests.test_guard import Silent, Turns, events, silently, state, stop
 
 LOW = TOTAL * 7 // 100
 """MiB: below the limit of term, and above that of kill."""
@@ -137,7 +139,7 @@ class World:
         config = replace(ENFORCING, record=str(root / "record"))
         self.writer, self.procfs = Writer.anonymous(), ProcFS(root)
         self.guard = Guard(
-            config, lambda: config, self.procfs, self.writer, Silent(), self.life, None, NOTHING_OPENED
+            config, lambda: config, self.procfs, self.writer, silently(config), self.life, NOTHING_OPENED
         )
 
     def failures(self) -> int:
@@ -182,6 +184,8 @@ CALLS: tuple[tuple[Any, str], ...] = (
     *((Writer, name) for name in ("sample", "state", "tell")),
     *((Silent, name) for name in ("tend", "wake", "dropped", "stop")),
     *((Reliever, name) for name in ("left_behind", "retire", "stop")),
+    *((Helpers, name) for name in ("tend", "endings")),
+    *((Arrivals, name) for name in ("hear", "everybody", "unread", "looked_at", "ignore")),
     (Life, "watch"),
     *((ProcFS, name) for name in ("memory", "pressure", "vmstat", "pids")),
     *((bystanders, name) for name in ("culprit", "groups", "neighbours")),

@@ -42,6 +42,7 @@ from oomguard.event import (
 from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST
 from oomguard.guard import ACTING_PAUSE, CUT_SHORT, Guard
 from oomguard.handover import NOTHING_OPENED, Opened
+from oomguard.helpers import Helpers
 from oomguard.meminfo import Holdings, Memory
 from oomguard.plan import HoldReason
 from oomguard.pressure import Level, Limit, Phase, Reason, StallOf
@@ -120,6 +121,11 @@ class Silent(Teller):
 
     def stop(self, timeout: Seconds) -> None:
         self.stopped = True
+
+
+def silently(config: Config) -> Helpers:
+    """Helpers of a guard that has nobody to tell for it, and no exporter."""
+    return Helpers(Silent(), Reliever(f"{config.record}.relief"), None)
 
 
 def poll() -> frozenset[int]:
@@ -227,7 +233,7 @@ def run(
     opened: Opened = NOTHING_OPENED,
 ) -> Turns:
     wakeup = Turns(*turns)
-    Guard(config, load, host, writer, Silent(), wakeup, None, opened).run(missing)
+    Guard(config, load, host, writer, silently(config), wakeup, opened).run(missing)
     return wakeup
 
 
@@ -293,7 +299,7 @@ def test_where_stalls_wake_it_it_rests_but_not_within_a_round(
     monkeypatch.setattr(host, "memory", lambda: memory)
     monkeypatch.setattr(Census, "is_under_way", is_under_way)
     turns = Alarmed(poll, poll)
-    Guard(QUIET, lambda: QUIET, host, writer, Silent(), turns, None, NOTHING_OPENED).run(())
+    Guard(QUIET, lambda: QUIET, host, writer, silently(QUIET), turns, NOTHING_OPENED).run(())
     assert turns.pauses[1:] == [longest] * 2
 
 
