@@ -184,7 +184,7 @@ CALLS: tuple[tuple[Any, str], ...] = (
     *((Writer, name) for name in ("sample", "state", "tell")),
     *((Silent, name) for name in ("tend", "wake", "dropped", "stop")),
     *((Reliever, name) for name in ("left_behind", "retire", "stop")),
-    *((Helpers, name) for name in ("tend", "endings")),
+    (Helpers, "tend"),
     *((Arrivals, name) for name in ("hear", "everybody", "unread", "looked_at", "ignore")),
     (Life, "watch"),
     *((ProcFS, name) for name in ("memory", "pressure", "vmstat", "pids")),
