@@ -159,7 +159,8 @@ static void add_hog(int pid)
 	hogs[pid >> 3] |= (unsigned char)(1 << (pid & 7));
 }
 
-/* The hogs that there are once all have been started; from then on, forks tell who joins them. */
+/* The hogs that there are while they are being started, as the first may end before the last begins; from
+ * then on, forks tell who joins them. */
 static void find_hogs(const char *cgroup)
 {
 	static char list[65536], path[PATH * 3];
@@ -376,12 +377,12 @@ int main(int argc, char **argv)
 		if (due + TICK < at)
 			due = at;
 		take_sample(meminfo, pressure, at);
-		note_events(connector);
-		note_kernel_kills(kmsg);
-		if (!started && waitpid(start, NULL, WNOHANG) == start) {
-			started = true;
+		if (!started) {
+			started = waitpid(start, NULL, WNOHANG) == start;
 			find_hogs(argv[3]);
 		}
+		note_events(connector);
+		note_kernel_kills(kmsg);
 		if (!started || after(read_at(events, text, sizeof text), "populated "))
 			last_hog = since_zero(at);
 		if (since_zero(at) > limit || since_zero(at) - last_hog > linger)
