@@ -14,7 +14,6 @@ COUNT = 3000
 @check(limit=120)
 def starts() -> None:
     guard.install("")
-    until(lambda: counter("polls") > 0, "polls")
 
 
 @check(limit=400)

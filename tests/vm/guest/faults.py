@@ -26,7 +26,6 @@ RELOADS = 70
 @check(limit=120)
 def starts() -> None:
     guard.install("")
-    until(lambda: counter("polls") > 0, "polls")
 
 
 @check(limit=180)

@@ -23,12 +23,13 @@ METRICS = "http://127.0.0.1:9797/metrics"
 
 
 def install(config: str) -> None:
-    """Puts the units and the configuration into place and starts both."""
+    """Puts the units and the configuration into place, starts both, and waits until the guard has polled."""
     CONFIG.parent.mkdir(exist_ok=True)
     CONFIG.write_text(config)
     run("install", "-m", "644", *UNITS, "/etc/systemd/system")
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--now", GUARD.name, EXPORTER.name)
+    until(lambda: counter("polls") > 0, "polls")
 
 
 def reload(config: str) -> None:

@@ -67,7 +67,6 @@ BETWEEN = 250
 @check(limit=120)
 def starts() -> None:
     guard.install(RULES)
-    until(lambda: counter("polls") > 0, "polls")
 
 
 @check(limit=90)

@@ -43,7 +43,6 @@ def relief(culprit: str, lasts: str = "30s") -> str:
 @check(limit=120)
 def starts() -> None:
     guard.install(LIMITS + CACHES)
-    until(lambda: counter("polls") > 0, "polls")
 
 
 @check(limit=90)

@@ -16,7 +16,6 @@ def starts_with_its_configuration() -> None:
     assert meminfo("MemTotal") < 512, meminfo("MemTotal")
     assert meminfo("SwapTotal") == 0
     guard.install(Path("/opt/vm/config/utm.toml").read_text())
-    until(lambda: counter("polls") > 0, "polls")
     assert status()["state"]["thresholds"]["available_term"] == 32 << 20
 
 
