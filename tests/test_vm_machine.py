@@ -32,6 +32,7 @@ MACHINES = {
     "enclosures": Machine(),
     "crowd": Machine(),
     "small": Machine(mib=512),
+    "large": Machine(mib=8192),
     "zram": Machine(),
     "nopsi": Machine(cmdline=("psi=0",)),
     "cgroup1": Machine(cmdline=FIRST_VERSION),
