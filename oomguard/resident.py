@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import gc
 import os
 import resource
@@ -84,6 +85,17 @@ def hold_arenas(amount: Bytes) -> tuple[bytes, ...]:
     block = SMALL - b"".__sizeof__()
     blocks = [bytes(block) for _ in range(amount // SMALL)]
     return tuple({id(block) // (ARENA // 2): block for block in blocks}.values())
+
+
+def hold_descriptors(number: int) -> None:
+    """Has the kernel make room in the table of descriptors for so many, which it keeps.
+
+    To grow the table of a process with threads, it waits until each CPU has been through its scheduler
+    (fs/file.c `expand_fdtable()`, synchronize_rcu()). In the middle of a fork bomb that took five seconds.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull, "rb") as file:
+        os.close(fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, min(number, soft) - 1))
 
 
 def shrink_stacks() -> None:

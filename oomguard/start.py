@@ -28,6 +28,8 @@ RESERVE = Bytes(128 * KIB)
 """Held for looks at more processes than there were at the start."""
 DESCRIPTORS = 65536
 """A pidfd for each member of a scope, and then some."""
+DESCRIPTORS_HELD = 8192
+"""Of these, so many can be used without a wait; they take 66 KiB of the kernel's memory."""
 
 
 def main(left: str, path: str, mode: str, metrics: str) -> None:
@@ -97,6 +99,7 @@ def _resident() -> tuple[str, ...]:
     """Get ready to work while the host does not; what cannot be had, in words."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, DESCRIPTORS), hard))
+    resident.hold_descriptors(DESCRIPTORS_HELD)
     missing = resident.keep_heap() + resident.exempt() + resident.hurry() + resident.lock()
     resident.grow_heap(RESERVE)
     resident.pause_collector()

@@ -157,3 +157,17 @@ def test_the_collector_pauses() -> None:
     finally:
         gc.unfreeze()
         gc.enable()
+
+
+@pytest.mark.parametrize(("limit", "room"), [(20_000, 8192), (300, 300)])
+def test_room_for_descriptors_stays_and_takes_none(limit: int, room: int) -> None:
+    child = in_child(
+        "import os, re, resource\n"
+        "from oomguard import resident\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))\n"
+        "before = os.listdir('/proc/self/fd')\n"
+        "resident.hold_descriptors(8192)\n"
+        "assert os.listdir('/proc/self/fd') == before\n"
+        "print(re.search(r'FDSize:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    )
+    assert int(child.stdout) >= room, child
