@@ -16,6 +16,7 @@ import pytest
 
 from oomguard.episode import Sent
 from oomguard.event import Ended, Killing
+from oomguard.start import DESCRIPTORS_HELD
 from tests.system.conftest import Start
 from tests.system.hog import Hog
 from tests.system.patience import eventually
@@ -74,6 +75,12 @@ def calls_before_the_signal(trace: Path, pid: int, number: str) -> list[tuple[st
     raise AssertionError(f"no {number} in the trace")
 
 
+def room_for_descriptors(pid: int) -> int:
+    """In the kernel's table of them, which it grows while all CPUs are waited for."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("FDSize:"))
+
+
 @pytest.fixture
 def crowd() -> Iterator[Callable[[int], None]]:
     """Starts many processes at once."""
@@ -115,6 +122,7 @@ def test_nothing_but_looks_between_the_wait_and_the_signal(
     crowd(newcomers)
     guard.polls()
     faults = guard.major_faults()
+    assert room_for_descriptors(guard.pid) >= DESCRIPTORS_HELD
     one.eat()
     eventually(one.died_by)
     eventually(lambda: guard.told(Ended))
