@@ -173,7 +173,7 @@ GUARDS = (
     Guard(
         name="oomguard-half",
         title="oomguard, 0.5 s",
-        about="The same with a stall budget of half a second.",
+        about="The same with a stall budget of half a second, made where somebody may stall.",
         unit="oomguard.service",
         version=_sources,
         setup=_oomguard('[stall]\nbudget = "500ms"\n'),

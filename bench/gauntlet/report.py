@@ -251,8 +251,9 @@ time, has the other (of 105 samples of its wait, taken every 50 ms, 83 showed th
 What was found here and mended: the guard itself stood still for up to five seconds on its way to the \
 signal, as a pidfd for each member of the bomb made the kernel grow its table of descriptors, which \
 waits for all CPUs. In four of four runs the kernel killed first, and the full stall was 1.3 to 3.6 s; with \
-room held from the start, in none of four, and it was 0.0 to 0.1 s (runs made for that, not counted; \
-the rows of the fork bomb were made anew after it, oomguard's others are of the version before).
+room held from the start, in none of four, and it was 0.0 to 0.1 s (runs made for that, not counted). \
+Of the rows of oomguard those of the fork bomb, the workers, the many small processes, the mapping and \
+tmpfs were made anew after it (1 s; of the half second the fork bomb's), the others are of the version before.
 
 Tried: half a second of budget (last column), which ends stalls sooner, and what would have fitted too; \
 not to wait for a disk that drains while the culprit itself waits for memory; a quarter of the budget \
