@@ -42,6 +42,13 @@ def leaker_dies(name: str, rate: int = 60) -> None:
         assert unit.ending == "killed TERM", unit.ending
 
 
+def flat_out_dies(mib: int, within: float) -> None:
+    """A process that grows to `mib` MiB as fast as it goes is ended in so many seconds; nobody else dies."""
+    with hog("flat", "flat", str(mib)) as unit:
+        until(lambda: not unit.alive, "its death", limit=within)
+        assert unit.ending.startswith("killed"), unit.ending
+
+
 def _journal() -> str:
     """The latest of everything."""
     return run("journalctl", "--quiet", "--no-pager", "--output=short-monotonic", "--lines=60")

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.vm.guest import guard
 from tests.vm.guest.check import check, measured
 from tests.vm.guest.guard import GUARD, bad, counter, doctor, events, status
-from tests.vm.guest.hog import hog
+from tests.vm.guest.hog import flat_out_dies, hog
 from tests.vm.guest.host import meminfo, until
 
 GIB = 1024
@@ -37,9 +37,7 @@ def a_leaker_dies() -> None:
 
 @check(limit=180)
 def a_process_that_grows_flat_out_dies() -> None:
-    with hog("flat", "flat", "20000") as unit:
-        until(lambda: not unit.alive, "its death", limit=120)
-        assert unit.ending.startswith("killed"), unit.ending
+    flat_out_dies(20000, within=120)
 
 
 @check()

@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.vm.guest import guard
 from tests.vm.guest.check import check
 from tests.vm.guest.guard import GUARD, counter, events, status
-from tests.vm.guest.hog import hog, leaker_dies
-from tests.vm.guest.host import meminfo, until
+from tests.vm.guest.hog import flat_out_dies, leaker_dies
+from tests.vm.guest.host import meminfo
 
 
 @check(limit=120)
@@ -31,9 +31,7 @@ def a_leaker_dies() -> None:
 
 @check(limit=90)
 def a_process_that_grows_flat_out_dies() -> None:
-    with hog("flat", "flat", "4000") as unit:
-        until(lambda: not unit.alive, "its death", limit=60)
-        assert unit.ending.startswith("killed"), unit.ending
+    flat_out_dies(4000, within=60)
 
 
 @check()
