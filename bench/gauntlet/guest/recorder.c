@@ -5,7 +5,8 @@
  * then it ends the hogs and prints lines of JSON.
  *
  * In C and locked, for it must run while nobody else does. Nothing is printed, allocated or opened
- * between the start and the end. Deaths come from the process connector, so none is missed.
+ * between the start and the end, but for the lists of the hogs while they are being started. Deaths come
+ * from the process connector, so none is missed.
  */
 #define _GNU_SOURCE
 #include "board.h"
