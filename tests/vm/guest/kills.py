@@ -196,20 +196,26 @@ def when_the_kernel_comes_first_it_is_counted_and_told() -> None:
     until(lambda: "The kernel itself killed" in journal(GUARD), "its line in the journal")
 
 
-@check(limit=120)
+@check(limit=300)
 def who_gets_the_pid_of_a_victim_lives() -> None:
     """One member of the group ends when asked; its pid is another's by the time of the group's SIGKILL."""
     guard.reload(WIDE + RULES.replace('grace = "5s"', 'grace = "30s"'))
+    assert any(_bystander_has_the_pid_in_time() for _ in range(3)), journal(GUARD)
+
+
+def _bystander_has_the_pid_in_time() -> bool:
+    """Whether it came before the group's SIGKILL; the grace is shorter the less memory there is, so it may be late."""
     with ExitStack() as processes, hog("parent-cgroup2", "--deaf", "leak", _down_to_between(), "150") as unit:
         member = processes.enter_context(_sleeper())
         Path(f"/proc/{member.pid}/oom_score_adj").write_text("0")
         Path(f"/sys/fs/cgroup{unit['ControlGroup']}/cgroup.procs").write_text(str(member.pid))
         member.wait(60)
         bystander = processes.enter_context(_sleeper(member.pid))
-        assert unit.alive, "too late"
+        in_time = unit.alive
         until(lambda: not unit.alive, "its death", limit=60)
         assert unit.ending == "killed KILL", unit.ending
         assert bystander.poll() is None, f"the bystander died: {bystander.returncode}"
+        return in_time
 
 
 @contextmanager
