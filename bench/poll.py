@@ -27,6 +27,7 @@ from oomguard.pressure import Sample
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Exempt
 from oomguard.record import Writer
+from oomguard.resident import pause_collector
 from oomguard.units import Seconds
 from oomguard.wakeup import Wakeup
 
@@ -39,6 +40,7 @@ MICROSECOND = 1e-6
 
 def main() -> None:
     """Measure, and print the table."""
+    pause_collector()
     procfs = ProcFS()
     census = Census(procfs, (), None)
     writer = Writer.anonymous()

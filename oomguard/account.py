@@ -14,7 +14,7 @@ from oomguard.orders import Found, Tried
 from oomguard.plan import Hold, Kill
 from oomguard.pressure import Assessment, Phase
 from oomguard.ranking import Candidate, Judged, Ranking, Spared, SparedProcess
-from oomguard.remedy import Act, Ending, Reclaim, Restrain, Result, Send, action_of
+from oomguard.remedy import Act, Action, Ending, Reclaim, Restrain, Result, Send, action_of
 from oomguard.storm import Storm
 from oomguard.units import Bytes, Points, Seconds
 
@@ -115,6 +115,21 @@ def asked(act: Act, machine: Machine) -> Person | None:
 def relieving(act: Act, process: Person | None, report: Tried, assessment: Assessment) -> Relieving:
     """What to tell of an act that was tried."""
     return _relieving(act, process, Mode.ENFORCE, report.result, report.amount, assessment)
+
+
+def swap_held(result: Result, lasts: Seconds, assessment: Assessment) -> Relieving:
+    """What to tell of swapping out that was held back on the whole host, or could not be."""
+    return Relieving(
+        mode=Mode.ENFORCE,
+        action=Action.HOLD_SWAP,
+        result=result,
+        cgroup="/",
+        process=None,
+        signal=None,
+        amount=Bytes(0),
+        lasts=lasts,
+        figures=assessment.figures,
+    )
 
 
 def would_relieve(act: Act, process: Person | None, assessment: Assessment) -> Relieving:

@@ -39,7 +39,7 @@ ROUND = Seconds(60.0)
 """How often everybody is looked at in calm, at the most."""
 LISTING = Seconds(15.0)
 """How often /proc is listed while armed, though events tell who comes."""
-CALM_SHARE = 0.0002
+CALM_SHARE = 0.00005
 """Of a CPU, for looking at everybody in calm."""
 MEETING_SHARE = 0.002
 """The same for newcomers alone: what is not read in calm would have to be at the limit."""

@@ -96,6 +96,7 @@ def to_toml(config: Config) -> str:
         f"for = {_string(spell_duration(config.relief.lasts))}",
         f"reclaim = [{', '.join(_string(each.text) for each in config.relief.reclaim)}]",
         f"amount = {_string(spell_amount(config.relief.amount))}",
+        f"after_kill = {_string(config.relief.swapping)}",
         "\n[record]",
         f"path = {_string(str(config.record))}",
         "\n[metrics]",

@@ -19,7 +19,7 @@ from oomguard.hook import MOST_HOOKS, Hook
 from oomguard.hook import parse as parse_hook
 from oomguard.names import quoted
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.remedy import Remedies, Restraint
+from oomguard.remedy import AfterKill, Remedies, Restraint
 from oomguard.rules import Effect, Field, Rule, Scope, Signal, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
@@ -87,7 +87,9 @@ DEFAULTS = Config(
     grace=Seconds(10.0),
     storm=Tolerance(kills=3, within=Seconds(600.0), action=Response.ALERT),
     sources=Sources(process_events=Use.AUTO, delays=Use.AUTO),
-    relief=Remedies(culprit=Restraint.NONE, lasts=Seconds(10.0), reclaim=(), amount=Percent(5.0)),
+    relief=Remedies(
+        culprit=Restraint.NONE, lasts=Seconds(10.0), reclaim=(), amount=Percent(5.0), swapping=AfterKill.HOLD
+    ),
     rules=(),
     hooks=(),
     enclosures=(),

@@ -87,6 +87,8 @@ class DryRun:
                 sample.vmstat.allocstall,
             )
         )
+        if not self._ghosts and self._spared == NO_STALL:
+            return sample
         return replace(
             sample,
             memory=replace(

@@ -31,6 +31,10 @@ LAST_STRAW = 0.25
 """Beyond the budget, this share of it is the end of patience: whoever has not ended by then is ended."""
 SECOND_STALL = 0.25
 """What there is of the budget while memory is low, for a window's length after a stall has cost a life."""
+FULL_SHARE = 0.25
+"""Of the host's full stall, what counts for the bystanders' own while memory is low, whatever they tell."""
+MOST_UNTOLD = 4.0
+"""But no more than this many times what they do tell: who tells nothing does not wait."""
 WORST_FILL = 4 << 30
 """Bytes a second at which one process can take memory: no sleep is longer than the way to the limit."""
 FASTEST_FILL = 8 << 30
@@ -95,10 +99,11 @@ class Gauge:
 
     def _figures(self, sample: Sample) -> Figures:
         memory, limits = sample.memory, self._limits
-        stall, stall_of = self._stall()
         available_limit = resolve(limits.available.term, memory.total)
+        is_low = memory.available <= available_limit
+        stall, stall_of = self._stall(is_low=is_low)
         # Where a death has brought memory back, the stall that is left is that of fetching it from swap.
-        is_second = sample.at < self._full_budget_at and memory.available <= available_limit
+        is_second = sample.at < self._full_budget_at and is_low
         share = SECOND_STALL if is_second else 1.0
         return Figures(
             available=memory.available,
@@ -121,13 +126,24 @@ class Gauge:
             return available
         return max(available, _distance(sample.swap_room, memory.swap_total, self._limits.swap_free))
 
-    def _stall(self) -> tuple[Seconds, StallOf]:
+    def _stall(self, *, is_low: bool) -> tuple[Seconds, StallOf]:
         if self._limits.stall_of is StallOf.BYSTANDERS and self.culprit is not None:
-            told = (self._bystanders.worst(self.culprit), self._neighbours.worst())
+            groups = self._bystanders.worst(self.culprit)
+            if groups is not None and is_low:
+                groups = self._likely(groups)
+            told = (groups, self._neighbours.worst())
             known = [worst for worst in told if worst is not None]
             if known:
                 return max(known), StallOf.BYSTANDERS
         return self._window.full(), StallOf.ANYONE
+
+    def _likely(self, told: Seconds) -> Seconds:
+        """What groups tell is the least that they have waited, the host's full stall is the most.
+
+        No PSI counts a wait for a page that was not in active use when it was evicted (mm/filemap.c
+        `folio_wait_bit_common()`).
+        """
+        return Seconds(max(told, min(FULL_SHARE * self._window.full(), MOST_UNTOLD * told)))
 
     def _drains(self) -> bool:
         """Time alone ends it: who waits for memory himself sends more to swap as soon as he gets some."""

@@ -14,6 +14,8 @@ from dataclasses import replace
 from functools import partial
 
 from oomguard import bystanders, fallback
+from oomguard.aftermath import Aftermath
+from oomguard.brake import Brake
 from oomguard.cgroup import Layout
 from oomguard.chronicle import Chronicle, InForce, Turn
 from oomguard.config import Config
@@ -77,6 +79,8 @@ class Guard:
             procfs=procfs, machine=self._machine, opened=opened, releaser=Releaser(), own=self._own
         )
         self._easing = Easing(config.relief, config.rules, config.mode, self._machine, helpers.reliever)
+        brake = Brake(procfs.cgroups(), f"{config.record}.brake")
+        self._aftermath = Aftermath(brake, config.relief.swapping, config.mode)
         self._events: list[Event] = []
         self._phases = Phases()
         self._sampler = Sampler(procfs)
@@ -124,6 +128,7 @@ class Guard:
 
     def _begin(self, missing: tuple[str, ...]) -> None:
         """Go the whole way once before it matters, then say so."""
+        self._failsafe.attempt(self._aftermath.recover)
         # It takes as long to begin as all of this does.
         self._failsafe.attempt(partial(self._tend, Seconds(time.monotonic())))
         turn = self._failsafe.attempt(self._rehearse)
@@ -147,6 +152,7 @@ class Guard:
     def _end(self) -> None:
         """Whoever was asked to end is left to it: nobody insists any more."""
         attempt = self._failsafe.attempt
+        attempt(self._aftermath.lift)
         attempt(self._scout.census.relax)
         stopping = LifecycleChanged(what=Lifecycle.STOPPING, text="told to")
         attempt(partial(self._writer.tell, stopping))
@@ -208,6 +214,8 @@ class Guard:
     def _follow_up(self, turn: Turn) -> None:
         """What can wait until it is decided; none of it is the end of the rest."""
         attempt, sample, host = self._failsafe.attempt, turn.sample, turn.host
+        ending = self._hunt.in_flight and self._hunt.group is None
+        attempt(partial(self._aftermath.follow, sample, host, ending=ending))
         attempt(partial(self._easing.follow, sample, host))
         if not self._hunt.in_flight:
             attempt(partial(self._rest, sample, host))
@@ -223,6 +231,7 @@ class Guard:
         Not in dry run, where nobody is to die anyway.
         """
         self._pause = fallback.PAUSE
+        self._failsafe.attempt(self._aftermath.lift)
         self._chronicle.missed()
         if self._in_force.config.mode is Mode.DRY_RUN:
             return
@@ -246,6 +255,8 @@ class Guard:
     def _until_due(self, assessment: Assessment) -> Seconds:
         now = Seconds(time.monotonic())
         longest = LONGEST_PAUSE if self._scout.census.is_under_way else self._wakeup.longest
+        if self._aftermath.is_on:
+            return ACTING_PAUSE
         return min(pause(assessment, longest), max(self._warden.pause(now), ACTING_PAUSE))
 
     def _act_in_groups(self, sample: Sample) -> None:
@@ -316,6 +327,7 @@ class Guard:
         self._renew(partial(self._configure, config))
         before.close()
         self._easing.reconfigure(config.relief, config.rules, config.mode)
+        self._aftermath.reconfigure(config.relief.swapping, config.mode)
         self._events.append(LifecycleChanged(what=Lifecycle.RELOADED, text=self._described()))
 
     def _renew(self, make: Callable[[], None]) -> None:
@@ -337,8 +349,8 @@ class Guard:
         self._chronicle.publish(turn, self._in_force, self._crew)
 
     def _tell(self) -> None:
-        events = self._events + self._hunt.events + self._easing.events
-        self._events.clear()
-        self._hunt.events.clear()
-        self._easing.events.clear()
+        sources = (self._events, self._hunt.events, self._easing.events, self._aftermath.events)
+        events = [event for source in sources for event in source]
+        for source in sources:
+            source.clear()
         self._chronicle.tell(events)

@@ -96,7 +96,7 @@ class Killer:
         return tuple(fd for _, fd in self._aimed)
 
     def signal(self, kill: Kill, sent: Sent) -> Delivery:
-        """Send it to all members, and release the memory of those that cannot but die."""
+        """Send it to all members, and release the memory of those who cannot but die by it."""
         if not self._aimed:
             delivery = self._aim(kill)
             if delivery is not Delivery.DELIVERED:
@@ -109,9 +109,10 @@ class Killer:
             outcome = self._send(process, fd, sent)
             if process.key == victim:
                 delivery = outcome
-        if sent is Sent.KILL:
-            for _, fd in self._aimed:
-                self._releaser.release(fd)
+        # Who does not catch SIGTERM is as good as dead from here on (kernel/signal.c `complete_signal()`),
+        # and the kernel refuses it for all others.
+        for _, fd in self._aimed:
+            self._releaser.release(fd)
         return delivery
 
     def gone(self) -> bool:

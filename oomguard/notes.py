@@ -59,7 +59,7 @@ class Notes:
 def _note(plain: Any) -> Note:
     match plain:
         case {
-            "action": "freeze" | "throttle" as action,
+            "action": "freeze" | "throttle" | "hold_swap" as action,
             "cgroup": str(cgroup),
             "inode": int(inode),
             "before": str(before),

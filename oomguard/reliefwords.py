@@ -34,9 +34,13 @@ def relieving(event: Relieving, whom: str) -> str:
         case None:
             return f"Would have {done}, as memory is getting short."
         case Result.DONE | Result.PARTLY:
-            return f"{done[0].upper()}{done[1:]}, as memory is getting short{RESULTS[event.result]}."
+            return f"{done[0].upper()}{done[1:]}, {_why(event.action)}{RESULTS[event.result]}."
         case _:
             return f"Have not {done}{RESULTS[event.result]}."
+
+
+def _why(action: Action) -> str:
+    return "as memory is there again" if action is Action.HOLD_SWAP else "as memory is getting short"
 
 
 def _done(event: Relieving, whom: str) -> str:
@@ -52,6 +56,8 @@ def _done(event: Relieving, whom: str) -> str:
             return f"throttled {whom}{amount} for at most {event.lasts:g} s"
         case Action.FREEZE:
             return f"frozen {whom} for at most {event.lasts:g} s"
+        case Action.HOLD_SWAP:
+            return f"held swapping out back for at most {event.lasts:g} s"
     assert_never(event.action)
 
 
@@ -75,4 +81,6 @@ def _undone(action: Action, whom: str) -> str:
             return f"Throttled no more: {whom}"
         case Action.FREEZE:
             return f"Thawed: {whom}"
+        case Action.HOLD_SWAP:
+            return f"May be swapped out again: {whom}"
     assert_never(action)

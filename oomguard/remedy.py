@@ -18,6 +18,15 @@ class Action(StrEnum):
     RECLAIM = "reclaim"
     THROTTLE = "throttle"
     FREEZE = "freeze"
+    HOLD_SWAP = "hold_swap"
+    """After a kill: nothing more is sent to swap for a moment (`brake`)."""
+
+
+class AfterKill(StrEnum):
+    """What is done about swapping out once a victim's memory is there."""
+
+    HOLD = "hold"
+    LEAVE = "leave"
 
 
 class Restraint(StrEnum):
@@ -72,6 +81,7 @@ class Remedies:
     """Over control groups: whom to reclaim from."""
     amount: Amount
     """How much of memory to reclaim from each in one shortage."""
+    swapping: AfterKill
 
 
 @frozen

@@ -1,7 +1,7 @@
 """What can be done to a v2 control group short of killing it (cgroups(7), cgroup-v2.rst), and undone.
 
-Not for the guard's own process: each of these may wait in the kernel, for reclaim or for the lock of all
-control groups (kernel/cgroup/cgroup.c `cgroup_kn_lock_live()`).
+Not for the guard's own process, but for `Action.HOLD_SWAP`: each of these may wait in the kernel, for
+reclaim or for the lock of all control groups (kernel/cgroup/cgroup.c `cgroup_kn_lock_live()`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ SLACK = Bytes(8 * MIB)
 """A throttled group may hold so much more than it does: so the write has nothing to reclaim, and returns."""
 CHUNK = Bytes(8 * MIB)
 """Reclaimed at a time: in between it can be told to stop."""
-FILES = {Action.FREEZE: "cgroup.freeze", Action.THROTTLE: "memory.high"}
+FILES = {
+    Action.FREEZE: "cgroup.freeze",
+    Action.THROTTLE: "memory.high",
+    Action.HOLD_SWAP: "memory.swap.max",
+}
 FREE, FROZEN = "0", "1"
+NO_SWAP = "0"
 NO_LIMIT = "max"
 
 
@@ -66,6 +71,16 @@ def plan(groups: CgroupFS, action: Action, cgroup: str, members: Collection[Pid]
             raise Refusal(Result.ALREADY)
         inode = os.fstat(folder).st_ino
         return Note(action=action, cgroup=cgroup, inode=inode, before=before, written=written)
+
+
+def plan_hold(groups: CgroupFS, cgroup: str) -> Note:
+    """How to keep a group, and all below it, from being swapped out; raises `Refusal`."""
+    with _opened(groups, cgroup) as folder:
+        before = _text(folder, FILES[Action.HOLD_SWAP])
+        if before == NO_SWAP:
+            raise Refusal(Result.ALREADY)
+        inode = os.fstat(folder).st_ino
+        return Note(action=Action.HOLD_SWAP, cgroup=cgroup, inode=inode, before=before, written=NO_SWAP)
 
 
 def held_to(note: Note) -> Bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.remedy import Remedies, Restraint
+from oomguard.remedy import AfterKill, Remedies, Restraint
 from oomguard.rules import Field, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
@@ -103,6 +103,7 @@ def relief(table: Table, default: Remedies) -> Remedies:
         lasts=table.take("relief.for", parse_duration, default.lasts),
         reclaim=table.take_texts("relief.reclaim", partial(pattern, Field.CGROUP)),
         amount=table.take("relief.amount", parse_amount, default.amount),
+        swapping=table.take("relief.after_kill", word(AfterKill), default.swapping),
     )
     if not _SHORTEST_RESTRAINT <= found.lasts <= _LONGEST_RESTRAINT:
         table.refuse(f"is {spell_duration(found.lasts)}; it must be between 1s and 60s", "relief.for")

@@ -43,12 +43,12 @@ LAYERS: dict[str, frozenset[str]] = {
     "record": frozenset(
         {"trust", "recordfile", "record", "child", "teller", "companion", "reliever", "helpers"}
     ),
-    "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge"}),
+    "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge", "brake"}),
     "config": frozenset({"table", "documents", "hook", "enclosures", "sections", "config"}),
     "loop": frozenset(
         {
-            "scout", "warden", "hunt", "easing", "wakeup", "resident", "fallback", "failsafe", "crew",
-            "chronicle", "guard", "handover", "netlink", "launch", "start", "lean",
+            "scout", "warden", "hunt", "easing", "aftermath", "wakeup", "resident", "fallback", "failsafe",
+            "crew", "chronicle", "guard", "handover", "netlink", "launch", "start", "lean",
         }
     ),
     "people": frozenset(

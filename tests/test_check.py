@@ -16,7 +16,7 @@ from oomguard.event import Mode
 from oomguard.hook import Hook, Occasion
 from oomguard.meminfo import Memory
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.remedy import Remedies, Restraint
+from oomguard.remedy import AfterKill, Remedies, Restraint
 from oomguard.rules import Effect, Field, Rule, Scope, Signal, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
@@ -247,6 +247,7 @@ def configs(draw: st.DrawFn) -> Config:
             lasts=parse_duration(f"{draw(st.floats(1, 60)):.9f}s"),
             reclaim=tuple(pattern(Field.CGROUP, each) for each in draw(GROUPS)),
             amount=draw(PERCENTS | SIZES),
+            swapping=draw(st.sampled_from(AfterKill)),
         ),
         rules=draw(rules()),
         hooks=draw(hooks()),

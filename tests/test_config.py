@@ -20,7 +20,7 @@ from oomguard.config import (
 from oomguard.errors import ConfigErrors
 from oomguard.event import Mode
 from oomguard.pressure import Limit, Limits, StallOf
-from oomguard.remedy import Remedies, Restraint
+from oomguard.remedy import AfterKill, Remedies, Restraint
 from oomguard.rules import Effect, Field, Scope, Signal, pattern
 from oomguard.sources import Sources, Use
 from oomguard.storm import Response, Tolerance
@@ -50,6 +50,7 @@ relief.culprit = "freeze"
 relief.for = "30s"
 relief.reclaim = ["/user.slice/*", "re:/b/.+"]
 relief.amount = "64MiB"
+relief.after_kill = "leave"
 record.path = "/run/x/y"
 metrics.listen = "[::1]:80"
 """
@@ -113,6 +114,7 @@ def test_every_key_is_read(main: Path) -> None:
             lasts=Seconds(30.0),
             reclaim=(pattern(Field.CGROUP, "/user.slice/*"), pattern(Field.CGROUP, "re:/b/.+")),
             amount=Bytes(64 * MIB),
+            swapping=AfterKill.LEAVE,
         ),
         rules=(),
         hooks=(),

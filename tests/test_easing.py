@@ -22,7 +22,7 @@ from oomguard.orders import (
 from oomguard.phase import CALM_AFTER
 from oomguard.pressure import Assessment, Level, Sample
 from oomguard.reliever import Reliever
-from oomguard.remedy import Action, Ending, Remedies, Restraint, Result
+from oomguard.remedy import Action, AfterKill, Ending, Remedies, Restraint, Result
 from oomguard.rules import NO_RULE, Effect, Field, Rule, Signal, pattern
 from oomguard.scout import Look
 from oomguard.units import MIB, Bytes, Percent, Seconds
@@ -33,6 +33,7 @@ ALL = Remedies(
     lasts=Seconds(10.0),
     reclaim=(pattern(Field.CGROUP, "/cold"),),
     amount=Percent(5.0),
+    swapping=AfterKill.LEAVE,
 )
 FREEZE = replace(ALL, reclaim=())
 NONE = replace(FREEZE, culprit=Restraint.NONE)

@@ -89,8 +89,13 @@ def test_what_people_write_is_allowed(text: str) -> None:
 @pytest.mark.parametrize("text", NEARLY_TOO_COSTLY)
 def test_the_costliest_that_are_allowed_cost_little_more_than_two_repeats(text: str) -> None:
     hostile = ["a" * LONGEST, "ab" * (LONGEST // 2), "aab" * (LONGEST // 3), "/a " * (LONGEST // 3)]
-    yardstick = min(_seconds(".*.*[xy]", "a" * LONGEST) for _ in range(2))
-    assert max(_seconds(text, name) for name in hostile) < 5 * yardstick
+    yardstick = _quickest(".*.*[xy]", "a" * LONGEST)
+    assert max(_quickest(text, name) for name in hostile) < 5 * yardstick
+
+
+def _quickest(text: str, name: str) -> float:
+    """Of three tries: on a busy machine any one of them may take several times as long."""
+    return min(_seconds(text, name) for _ in range(3))
 
 
 def _seconds(text: str, name: str) -> float:
@@ -117,7 +122,7 @@ SMALL = st.recursive(st.sampled_from(["a", "b", ".", "[ab]", "ab"]), _grown, max
 
 @pytest.fixture(scope="module")
 def yardstick() -> float:
-    return max(_seconds(".*.*[xy]", "a" * SHORT) for _ in range(3))
+    return _quickest(".*.*[xy]", "a" * SHORT)
 
 
 @settings(max_examples=200, deadline=None)
@@ -128,4 +133,4 @@ def test_nothing_that_is_allowed_runs_away(yardstick: float, text: str) -> None:
     except ValueError:
         return
     for name in ("a" * SHORT, "ab" * (SHORT // 2)):
-        assert min(_seconds(text + "!", name) for _ in range(2)) < 8 * yardstick
+        assert _quickest(text + "!", name) < 8 * yardstick

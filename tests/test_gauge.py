@@ -292,7 +292,7 @@ def test_restart_forgives_the_bystanders_stall_too() -> None:
 @pytest.mark.parametrize(
     ("limits", "culprit", "after", "stall", "whose"),
     [
-        pytest.param(OF_BYSTANDERS, "/hog", {"/hog": 3.0, "/db": 0.5}, 0.5, StallOf.BYSTANDERS, id="its own"),
+        pytest.param(OF_BYSTANDERS, "/hog", {"/hog": 3.0, "/db": 0.0}, 0.0, StallOf.BYSTANDERS, id="its own"),
         pytest.param(OF_BYSTANDERS, "/hog", {"/hog": 0.1, "/db": 3.5}, 3.5, StallOf.BYSTANDERS, id="hers"),
         pytest.param(
             OF_BYSTANDERS, "/", {"/hog": 3.0, "/db": 0.5}, 3, StallOf.ANYONE, id="everybody's group"
@@ -316,13 +316,33 @@ def test_whose_stall(
 
 
 @pytest.mark.parametrize(
+    ("available", "full", "told", "stall"),
+    [
+        pytest.param(100, 8.0, 0.6, 2.0, id="everybody stands still, and little is told"),
+        pytest.param(100, 8.0, 0.25, 1.0, id="no more than some times what is told"),
+        pytest.param(100, 8.0, 0.0, 0.0, id="nobody but the hog waits"),
+        pytest.param(100, 4.0, 1.5, 1.5, id="more is told"),
+        pytest.param(101, 8.0, 0.6, 0.6, id="memory is not low"),
+    ],
+)
+def test_what_no_group_tells(available: float, full: float, told: float, stall: float) -> None:
+    gauge = Gauge(OF_BYSTANDERS, HEURISTIC, PAGE)
+    gauge.culprit = "/hog"
+    for at, share in ((100, 0.0), (109, 1.0)):
+        stalls = {"/hog": share * full, "/db": share * told}
+        found = gauge.read(sample(at, memory(available), psi(7 + full * share), stalls=stalls), AT_ONCE)
+    assert found.figures.stall == pytest.approx(stall)
+    assert found.figures.stall_of is StallOf.BYSTANDERS
+
+
+@pytest.mark.parametrize(
     ("limits", "groups", "waited", "stall", "whose"),
     [
         pytest.param(OF_BYSTANDERS, {}, 0.0, 0.0, StallOf.BYSTANDERS, id="a hog stalls itself"),
         pytest.param(OF_BYSTANDERS, {}, 2.5, 2.5, StallOf.BYSTANDERS, id="a hog stalls the database"),
         pytest.param(OF_BYSTANDERS, {}, None, 3.0, StallOf.ANYONE, id="not known"),
         pytest.param(
-            OF_BYSTANDERS, {"/db": 0.5}, 0.1, 0.5, StallOf.BYSTANDERS, id="more outside of its group"
+            OF_BYSTANDERS, {"/db": 0.8}, 0.1, 0.8, StallOf.BYSTANDERS, id="more outside of its group"
         ),
         pytest.param(OF_BYSTANDERS, {"/db": 0.5}, 2.5, 2.5, StallOf.BYSTANDERS, id="more within its group"),
         pytest.param(LIMITS, {}, 0.0, 3.0, StallOf.ANYONE, id="anyone's"),

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import pytest
 
+from oomguard.brake import Brake
 from oomguard.census import Census
 from oomguard.cgroup import Membership
 from oomguard.cgroupfs import CgroupFS, GroupStalls
@@ -45,14 +46,14 @@ from oomguard.handover import NOTHING_OPENED, Opened
 from oomguard.helpers import Helpers
 from oomguard.meminfo import Holdings, Memory
 from oomguard.plan import HoldReason
-from oomguard.pressure import Level, Limit, Phase, Reason, StallOf
+from oomguard.pressure import Level, Limit, Phase, Reason, Sample, StallOf
 from oomguard.process import Key
 from oomguard.procevents import Subscription
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.record import Reader, Writer
 from oomguard.reliever import Reliever
-from oomguard.remedy import Action, Ending, Restraint
+from oomguard.remedy import Action, AfterKill, Ending, Restraint
 from oomguard.rules import Effect, Field, Rule, Signal, pattern
 from oomguard.scout import WATCH_EVERY
 from oomguard.sources import Sources, Use
@@ -530,6 +531,30 @@ def test_what_a_dead_guard_left_frozen_is_undone_whatever_is_configured(
     # The relieving process, which a guard that ends leaves to init.
     _, status = os.waitpid(-1, 0)
     assert status == 0
+
+
+@pytest.mark.usefixtures("somebody")
+@pytest.mark.parametrize("swapping", AfterKill)
+def test_a_dry_run_holds_no_swapping_back(
+    writer: Writer, host: Host, monkeypatch: pytest.MonkeyPatch, swapping: AfterKill
+) -> None:
+    held: list[Sample] = []
+    monkeypatch.setattr(Brake, "hold", lambda _, sample, __: held.append(sample))
+    host.share_available = 0.1
+    config = replace(SHORT, relief=replace(SHORT.relief, swapping=swapping))
+    run(writer, host, poll, poll, config=config)
+    assert ("Killing" in kinds(writer), held) == (True, [])
+
+
+def test_what_a_dead_guard_held_back_is_told(writer: Writer, host: Host, tmp_path: Path) -> None:
+    notes = tmp_path / "record.brake"
+    notes.write_text(
+        '{"action": "hold_swap", "cgroup": "/no/such", "inode": 1, "before": "max", "written": "0"}\n'
+    )
+    run(writer, host, poll, config=replace(QUIET, record=str(tmp_path / "record")))
+    assert notes.stat().st_size == 0
+    (found,) = (event for event in events(writer) if isinstance(event, Relieved))
+    assert (found.action, found.cgroup, found.ending) == (Action.HOLD_SWAP, "/no/such", Ending.LEFT_BEHIND)
 
 
 @pytest.mark.usefixtures("somebody")

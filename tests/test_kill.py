@@ -84,7 +84,7 @@ def ended_by(child: subprocess.Popen[str]) -> signal.Signals:
 
 
 @pytest.mark.parametrize(
-    ("sent", "number", "releases"), [(Sent.TERM, signal.SIGTERM, 0), (Sent.KILL, signal.SIGKILL, 2)]
+    ("sent", "number", "releases"), [(Sent.TERM, signal.SIGTERM, 2), (Sent.KILL, signal.SIGKILL, 2)]
 )
 def test_all_members_get_the_signal(
     child: Children, sent: Sent, number: signal.Signals, releases: int

@@ -17,7 +17,7 @@ from oomguard.relief import (
     is_getting_short,
     may_be_touched,
 )
-from oomguard.remedy import Act, Action, Reclaim, Remedies, Restrain, Restraint, Send, action_of
+from oomguard.remedy import Act, Action, AfterKill, Reclaim, Remedies, Restrain, Restraint, Send, action_of
 from oomguard.rules import Effect, Field, Rule, Signal, Standing, pattern
 from oomguard.units import Bytes, Percent, Pid, Seconds
 from tests.builders import (
@@ -34,7 +34,9 @@ from tests.builders import (
     verdict,
 )
 
-NONE = Remedies(culprit=Restraint.NONE, lasts=Seconds(10.0), reclaim=(), amount=Percent(5.0))
+NONE = Remedies(
+    culprit=Restraint.NONE, lasts=Seconds(10.0), reclaim=(), amount=Percent(5.0), swapping=AfterKill.LEAVE
+)
 FREEZE = replace(NONE, culprit=Restraint.FREEZE)
 COLD = replace(NONE, reclaim=(pattern(Field.CGROUP, "/cold*"),))
 CACHE = Rule(name="cache", patterns=(pattern(Field.COMM, "*"),), effect=Effect.SIGNAL, signal=Signal.USR1)

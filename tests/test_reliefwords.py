@@ -52,6 +52,15 @@ STALL = "the host stalled 10% of the time, and 42% before"
             f"Would have frozen {GROUP} for at most 10 s, as memory is getting short.",
         ),
         (
+            relieving(Action.HOLD_SWAP, cgroup="/"),
+            "Held swapping out back for at most 0 s, as memory is there again.",
+        ),
+        (
+            relieving(Action.HOLD_SWAP, Result.REFUSED, cgroup="/"),
+            "Have not held swapping out back for at most 0 s: "
+            "that was refused, or could not be noted for the next guard.",
+        ),
+        (
             relieved(Action.SIGNAL, Ending.MEASURED, process=person()),
             f"After the signal to {JAVA}; 40 MiB more available after 3.0 s, {STALL}.",
         ),
@@ -70,6 +79,10 @@ STALL = "the host stalled 10% of the time, and 42% before"
         (
             relieved(Action.FREEZE, Ending.LEFT_BEHIND, cgroup="/a"),
             f"Thawed: {GROUP}: a guard that has died had left it so.",
+        ),
+        (
+            relieved(Action.HOLD_SWAP, Ending.LEFT_BEHIND, cgroup="/a"),
+            f"May be swapped out again: {GROUP}: a guard that has died had left it so.",
         ),
     ],
 )

@@ -107,13 +107,13 @@ def who_was_frozen_is_thawed_when_its_time_is_over() -> None:
 def who_shares_a_group_with_somebody_protected_is_not_frozen() -> None:
     protected = '\n[[rule]]\nname = "p"\ncomm = "sleep"\ncgroup = "*/leaker4.service"\neffect = "never"\n'
     guard.reload(relief("freeze") + protected)
-    tried = counter("reliefs")
+    tried = counter("reliefs", action="freeze")
     program = Path("/var/tmp/both")
     program.write_text('#!/bin/sh\nsleep 1000 &\nexec /opt/vm/eat "$@"\n')
     program.chmod(0o755)
     with hog("leaker4", "leak", "4000", "30", program=str(program)) as leaker:
         until(lambda: not leaker.alive, "its death")
-    assert counter("reliefs") == tried
+    assert counter("reliefs", action="freeze") == tried
 
 
 @check(limit=150)
@@ -184,6 +184,30 @@ def what_a_dead_guard_left_frozen_is_thawed_by_the_next() -> None:
     until(lambda: Path("/run/oomguard/record.relief").stat().st_size == 0, "that nothing is left")
 
 
+@check(limit=150)
+def swapping_is_held_back_after_a_kill_and_let_go() -> None:
+    guard.reload(LIMITS)
+    before, held = _swap_limits(), counter("reliefs", action="hold_swap", result="done")
+    with hog("flat2", "flat", _down_to(100)) as flat:
+        until(lambda: not flat.alive, "its death")
+    until(lambda: counter("reliefs", action="hold_swap", result="done") > held, "the hold")
+    until(lambda: _swap_limits() == before, "that it is let go", limit=15)
+
+
+@check(limit=180)
+def what_a_guard_that_dies_held_back_is_let_go_by_its_unit() -> None:
+    before, pid = _swap_limits(), GUARD.pid
+    with _leaker("flat3", "flat", _down_to(100)) as flat:
+        until(lambda: set(_swap_limits().values()) == {"0"}, "the hold")
+        run("systemctl", "kill", "--kill-whom=all", "--signal=KILL", GUARD.name)
+        assert not flat.alive
+    guard.comes_back(pid)
+    assert _swap_limits() == before
+    assert Path("/run/oomguard/record.brake").stat().st_size == 0
+    left = [each for each in events("relieved") if each["action"] == "hold_swap"]
+    assert left == [], "the next guard did it"
+
+
 @check()
 def nothing_failed() -> None:
     assert counter("failures") == 0, events("failed")
@@ -212,6 +236,12 @@ def _done(action: str) -> int:
 
 def _group(unit: Unit) -> Path:
     return Path(f"/sys/fs/cgroup{unit['ControlGroup']}")
+
+
+def _swap_limits() -> dict[str, str]:
+    """memory.swap.max of each group right below the root."""
+    files = Path("/sys/fs/cgroup").glob("*/memory.swap.max")
+    return {file.parent.name: file.read_text().strip() for file in files}
 
 
 def _is_frozen(unit: Unit) -> bool:
