@@ -204,7 +204,7 @@ def who_gets_the_pid_of_a_victim_lives() -> None:
 
 
 def _bystander_has_the_pid_in_time() -> bool:
-    """Whether it came before the group's SIGKILL; the grace is shorter the less memory there is, so it may be late."""
+    """Whether it came before the SIGKILL: the grace is shorter the less memory there is, it may be late."""
     with ExitStack() as processes, hog("parent-cgroup2", "--deaf", "leak", _down_to_between(), "150") as unit:
         member = processes.enter_context(_sleeper())
         Path(f"/proc/{member.pid}/oom_score_adj").write_text("0")
