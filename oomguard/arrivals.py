@@ -83,6 +83,11 @@ class Arrivals:
         self._newcomers = {pid: None for pid in pids if pid not in dossiers}
         return pids
 
+    def may_have_come(self) -> bool:
+        """Whether a pid was given away since the last listing, or it cannot be told: a listing is dearer."""
+        last = self._procfs.last_pid()
+        return last is None or last != self._last_pid
+
     def seek(self, at: Seconds) -> None:
         """Among the pids given away since the last time where these are few, else by a listing."""
         before, last = self._last_pid, self._procfs.last_pid()

@@ -39,8 +39,11 @@ ROUND = Seconds(60.0)
 """How often everybody is looked at in calm, at the most."""
 LISTING = Seconds(15.0)
 """How often /proc is listed while armed, though events tell who comes."""
-CALM_SHARE = 0.00005
+CALM_SHARE = 0.0002
 """Of a CPU, for looking at everybody in calm."""
+MEETING = Seconds(10.0)
+"""How often newcomers are looked for in calm, at the most: who fills up within seconds of its start is seen
+twice within twenty, and so is known to be steady since."""
 MEETING_SHARE = 0.002
 """The same for newcomers alone: what is not read in calm would have to be at the limit."""
 SETTLING = 0.01
@@ -65,10 +68,11 @@ FRESH = Seconds(5.0)
 class Round:
     """Looking at some in calm, a slice at a time: when the next one begins."""
 
-    def __init__(self, share: float) -> None:
-        """`share`: of a CPU."""
+    def __init__(self, share: float, every: Seconds) -> None:
+        """`share`: of a CPU; `every`: how often at the most."""
         self.due = Seconds(0.0)
         self._share = share
+        self._every = every
         self._spent = 0.0
 
     def begin(self) -> None:
@@ -78,7 +82,7 @@ class Round:
     def go_on(self, at: Seconds, spent: Seconds) -> None:
         """A slice has been looked at: begun `at`, `spent` on it."""
         self._spent += spent
-        self.due = Seconds(at + max(ROUND, self._spent / self._share))
+        self.due = Seconds(at + max(self._every, self._spent / self._share))
 
 
 class Census:
@@ -95,7 +99,7 @@ class Census:
         self._procfs = procfs
         self._registry = Registry(procfs, rules, resolver)
         self._arrivals = Arrivals(procfs, events, self._registry)
-        self._everybody, self._meeting = Round(CALM_SHARE), Round(MEETING_SHARE)
+        self._everybody, self._meeting = Round(CALM_SHARE, ROUND), Round(MEETING_SHARE, MEETING)
         self._round = self._everybody
         self._ahead: list[Pid] = []
         self._following: list[Pid] = []
@@ -174,16 +178,18 @@ class Census:
         del self._ahead[-SLICE:]
         self._round.go_on(began, Seconds(uptime() - began))
         # Who looks at everybody meets whoever has come as well.
-        self._meeting.due = max(self._meeting.due, Seconds(began + ROUND))
+        self._meeting.due = max(self._meeting.due, Seconds(began + MEETING))
 
     def _set_out(self, at: Seconds) -> None:
-        """To look at everybody where it is time to, else to meet those who have come since."""
-        present = self._arrivals.everybody()
+        """To look at everybody where it is time to, else at those who have come since, or just before."""
+        arrivals = self._arrivals
         if at >= self._everybody.due:
-            self._round, self._ahead = self._everybody, present
+            self._round, self._ahead = self._everybody, arrivals.everybody()
             self._registry.begin_round()
         else:
-            self._round, self._ahead = self._meeting, self._arrivals.unread()
+            if arrivals.may_have_come():
+                arrivals.everybody()
+            self._round, self._ahead = self._meeting, [*self._registry.unsettled(), *arrivals.unread()]
         self._round.begin()
 
     def follow(self) -> None:

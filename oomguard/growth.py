@@ -37,10 +37,12 @@ class _Span:
 class Past:
     """What one process held within the last seconds and the last minutes. All times are on one clock."""
 
-    __slots__ = ("_long", "_short")
+    __slots__ = ("_long", "_short", "settles_at")
 
     def __init__(self, born: Seconds, at: Seconds, held: Pages) -> None:
         """Who was born within a span has gained all that it holds; of who is older nothing is known yet."""
+        self.settles_at = Seconds(born + SHORT)
+        """Until it is noted after this, all that it holds counts as gained within seconds."""
         self._short = _begun(SHORT, born, at, held)
         self._long = _begun(LONG, born, at, held)
 

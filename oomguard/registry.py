@@ -129,6 +129,15 @@ class Registry:
         for pid in gone:
             self.dossiers.pop(pid, None)
 
+    def unsettled(self) -> list[Pid]:
+        """Who was seen in its first seconds alone: were it not looked at again, whatever it gained in these
+        would count as gained of late, even where it has been steady since."""
+        return [
+            pid
+            for pid, dossier in self.dossiers.items()
+            if dossier.seen_at < dossier.past.settles_at and not dossier.judged.process.kernel_thread
+        ]
+
     def judge_fully(self, dossier: Dossier) -> None:
         """By `re:` too, where that was left for later."""
         if dossier.hasty:

@@ -44,6 +44,7 @@ from tests.processfolder import FOREIGN, RECORDED, WatchedProcFS, eventually, ho
 NEVER, ORDINARY, PREFERRED = Standing.NEVER, Standing.ORDINARY, Standing.PREFERRED
 PYTHON = "/usr/bin/python3.11"
 SLEEP = shutil.which("sleep") or "/bin/sleep"
+HZ = os.sysconf("SC_CLK_TCK")
 PR_SET_NAME = 15
 
 
@@ -103,7 +104,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set at will."""
-    now = [1000.0]
+    now = [10_000.0]
     monkeypatch.setattr(time, "clock_gettime", lambda _: now[0])
     return now
 
@@ -481,7 +482,7 @@ def test_calm_looks_at_so_many_at_once(tmp_path: Path, clock: list[float]) -> No
     census.refresh()
     assert procfs.reads["exe"] == SLICE + 10
     place(tmp_path, 99)
-    clock[0] += ROUND - 0.001
+    clock[0] += module.MEETING - 0.001
     census.refresh()
     assert procfs.reads["exe"] == SLICE + 10
     clock[0] += 0.001
@@ -502,7 +503,7 @@ def test_calm_costs_no_more_than_its_share(
     assert clock[0] == pytest.approx(began + 0.2)
     place(root, 12)
     place(root, 11, code=4096)
-    for due, read in ((module.ROUND, 3), (0.2 / module.CALM_SHARE, 4)):
+    for due, read in ((module.MEETING, 3), (0.2 / module.CALM_SHARE, 4)):
         clock[0] = began + due - 1
         census.refresh()
         assert procfs.reads["exe"] == read - 1
@@ -520,7 +521,7 @@ def test_calm_meets_newcomers_before_everybody_is_looked_at_again(root: Path, cl
     swarm = range(5000, 5000 + SLICE + 1)
     for pid in swarm:
         place(root, pid)
-    clock[0] += module.ROUND
+    clock[0] += module.MEETING
     census.refresh()
     assert census.is_under_way
     census.refresh()
@@ -534,7 +535,7 @@ def test_meeting_newcomers_costs_no_more_than_its_share(root: Path, clock: list[
     census.refresh()
     for pid in range(5000, 5010):
         place(root, pid)
-    clock[0] += module.ROUND
+    clock[0] += module.MEETING
     began = clock[0]
     census.refresh()
     place(root, 6000)
@@ -598,7 +599,6 @@ FEW = len(CROWD) // ASKING - UNDER_WAY
 @pytest.fixture
 def crowd(tmp_path: Path, clock: list[float]) -> Path:
     """A host with many processes, that are older than the guard; the higher the pid, the more it holds."""
-    clock[0] = 10_000.0
     host(tmp_path)
     for pid in CROWD:
         place(tmp_path, pid)
@@ -826,6 +826,20 @@ def test_where_somebody_may_have_come_he_is_found(
     assert procfs.asked == asked
 
 
+@pytest.mark.parametrize(("last", "lists"), [(500, 0), (501, 1), (None, 1)])
+def test_calm_looks_for_newcomers_where_a_pid_was_given_away(
+    crowd: Path, clock: list[float], last: int | None, lists: int
+) -> None:
+    procfs = Counted(crowd)
+    census = census_of(procfs)
+    while not procfs.listings or census.is_under_way:
+        census.refresh()
+    procfs.last, procfs.listings = last if last is None else Pid(last), 0
+    clock[0] += module.MEETING
+    census.refresh()
+    assert procfs.listings == lists
+
+
 def test_who_was_given_a_pid_before_a_listing_and_came_after_it(crowd: Path, clock: list[float]) -> None:
     procfs = Counted(crowd)
     census = census_of(procfs)
@@ -945,7 +959,6 @@ def test_everybody_has_a_turn_and_the_worst_have_more(
 
 
 def test_in_calm_too_growth_is_seen(root: Path, clock: list[float]) -> None:
-    clock[0] = 10_000.0
     for pid in (10, 11):
         hold(root, pid, 10, swap=7)
     census = census_of(ProcFS(root))
@@ -962,8 +975,39 @@ def test_in_calm_too_growth_is_seen(root: Path, clock: list[float]) -> None:
     assert grown(census.take()) == {}
 
 
+@pytest.mark.parametrize("age", [0.5, 3, 6, 9.5])
+def test_who_filled_up_at_its_start_and_is_steady_since_has_not_grown(
+    root: Path, clock: list[float], age: float
+) -> None:
+    """Seen in its first seconds, minutes before memory is short: it is not the one who eats it."""
+    census = census_of(ProcFS(root))
+    census.refresh()
+    clock[0] += module.MEETING
+    place(root, 12, started=int((clock[0] - age) * HZ))
+    hold(root, 12, 900)
+    census.refresh()
+    assert grown(census.known().values()) == {12: 900}
+    for _ in range(2):
+        clock[0] += module.MEETING
+        census.refresh()
+    assert grown(likely(census, 12)) == {}
+
+
+def test_who_was_seen_after_its_first_seconds_waits_for_the_next_round(
+    root: Path, clock: list[float]
+) -> None:
+    procfs = Fingerprinted(root)
+    census = census_of(procfs)
+    census.refresh()
+    clock[0] += module.MEETING
+    place(root, 12, started=int(clock[0] * HZ))
+    for looks in (1, 2, 2):
+        census.refresh()
+        assert procfs.looked.count(Pid(12)) == looks
+        clock[0] += module.MEETING
+
+
 def test_memory_that_is_swapped_out_is_no_growth(root: Path, clock: list[float]) -> None:
-    clock[0] = 10_000.0
     hold(root, 10, 50)
     census = census_of(ProcFS(root))
     follow(census, clock, 20)
