@@ -200,7 +200,7 @@ def what_a_guard_that_dies_held_back_is_let_go_by_its_unit() -> None:
     with _leaker("flat3", "flat", _down_to(100)) as flat:
         until(lambda: set(_swap_limits().values()) == {"0"}, "the hold")
         run("systemctl", "kill", "--kill-whom=all", "--signal=KILL", GUARD.name)
-        assert not flat.alive
+        until(lambda: not flat.alive, "its death, which systemd has to notice")
     guard.comes_back(pid)
     assert _swap_limits() == before
     assert Path("/run/oomguard/record.brake").stat().st_size == 0
