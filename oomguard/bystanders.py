@@ -6,12 +6,14 @@ database that waits for hers. Each control group has figures of its own (kernel/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from heapq import nlargest
 
 from oomguard.cgroup import contains
 from oomguard.forecast import Slope
+from oomguard.pressure import Sample
 from oomguard.process import Key
 from oomguard.ranking import Judged, Ranking
 from oomguard.rules import Standing
@@ -23,44 +25,97 @@ PARTS = 20
 """Of the window: readings that come denser are kept no denser, as there may be many groups."""
 MOST = 64
 """Groups that are watched at a time."""
+MOST_UNTOLD = 4.0
+"""What is not told counts for no more than so many times what is: who tells nothing does not wait."""
 HUNGRY = 0.1
 """Of the time that its group waited for memory."""
 MOST_PROCESSES = 32
 """And single processes: reading one takes some 10 µs, twenty times a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Of one group, since it was made or is watched."""
+
+    told: Seconds
+    disk: Seconds | None
+    likely: Seconds
+
+
+class _Bystander:
+    """What one group has waited for memory: as it tells, and as is likely."""
+
+    __slots__ = ("_window",)
+
+    def __init__(self, window: Seconds) -> None:
+        self._window: Window[_Reading] = Window(window, Seconds(window / PARTS))
+
+    def restart(self) -> None:
+        self._window.restart()
+
+    def add(self, at: Seconds, told: Seconds, disk: Seconds | None, everybody: float) -> None:
+        """`everybody`: how long the whole host stood still since the reading before."""
+        likely = told
+        if self._window:
+            _, last = self._window.last
+            rise = max(told - last.told, 0.0)
+            if disk is not None and last.disk is not None:
+                rise = max(rise, min(disk - last.disk, everybody))
+            likely = Seconds(last.likely + rise)
+        self._window.add(at, _Reading(told=told, disk=disk, likely=likely))
+
+    def told(self) -> Seconds:
+        return Seconds(self._window.rise(_told))
+
+    def likely(self) -> Seconds:
+        told, likely = self._window.rise(_told), self._window.rise(_likely)
+        return Seconds(min(likely, MOST_UNTOLD * told))
+
+
 class Bystanders:
-    """The full stall of each control group that is watched."""
+    """The full stall of each control group that is watched.
+
+    What a group tells is the least that it has waited: memory's PSI has no wait for a page that was not in
+    active use when it was evicted (mm/filemap.c `folio_wait_bit_common()`). That of disks has, and all else
+    that they are waited for. So what it waited for disks while everybody stood still for memory is likely to
+    be memory's.
+    """
 
     def __init__(self, window: Seconds) -> None:
         self._window = window
-        self._groups: dict[str, Window[Seconds]] = {}
+        self._groups: dict[str, _Bystander] = {}
+        self._full: Seconds | None = None
 
     def restart(self) -> None:
         """Forget the stall so far."""
-        for totals in self._groups.values():
-            totals.restart()
+        for group in self._groups.values():
+            group.restart()
 
-    def add(self, at: Seconds, totals: Mapping[str, Seconds]) -> None:
-        """Take one more reading of all groups in: their full stall since they were made."""
-        groups = self._groups
-        for gone in groups.keys() - totals.keys():
+    def add(self, sample: Sample) -> None:
+        """Take one more reading of all groups in."""
+        groups, full = self._groups, sample.pressure.full if sample.pressure else None
+        everybody = 0.0 if full is None or self._full is None else full - self._full
+        self._full = full
+        for gone in groups.keys() - sample.stalls.keys():
             del groups[gone]
-        for group, total in totals.items():
+        for group, told in sample.stalls.items():
             if group not in groups:
-                groups[group] = Window(self._window, Seconds(self._window / PARTS))
-            groups[group].add(at, total)
+                groups[group] = _Bystander(self._window)
+            groups[group].add(sample.at, told, sample.disk_waits.get(group), everybody)
 
-    def worst(self, culprit: str) -> Seconds | None:
-        """The most that any group outside of the culprit's suffered; None where none is watched.
+    def told(self, culprit: str) -> Seconds | None:
+        """The most that any group outside of the culprit's tells; None where none is watched.
 
         The culprit's is a control group too; what lies above it or below it is not outside.
         """
-        outside = (
-            Seconds(totals.rise(float))
-            for group, totals in self._groups.items()
-            if not _is_related(culprit, group)
-        )
+        return self._worst(culprit, _Bystander.told)
+
+    def likely(self, culprit: str) -> Seconds | None:
+        """The same of what each is likely to have waited: for while memory is low, as else disks are busy."""
+        return self._worst(culprit, _Bystander.likely)
+
+    def _worst(self, culprit: str, waited: Callable[[_Bystander], Seconds]) -> Seconds | None:
+        outside = (waited(each) for group, each in self._groups.items() if not _is_related(culprit, group))
         return max(outside, default=None)
 
 
@@ -120,6 +175,14 @@ class Neighbours:
         wanted = delays.rise(lambda now: now.wanted)
         elapsed = min(delays.last[0] - delays.first[0], self._window)
         return Seconds(min(waited, elapsed * waited / wanted)) if wanted else Seconds(0.0)
+
+
+def _told(reading: _Reading) -> Seconds:
+    return reading.told
+
+
+def _likely(reading: _Reading) -> Seconds:
+    return reading.likely
 
 
 def culprit(ranking: Ranking) -> str | None:

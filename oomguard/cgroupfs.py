@@ -29,11 +29,17 @@ MAGIC = frozenset("*?[")
 """What makes a name a glob."""
 
 
-class GroupStalls:
-    """How long all that runs in each of some v2 groups has waited for memory; their files are kept open."""
+MEMORY_PRESSURE = "memory.pressure"
+IO_PRESSURE = "io.pressure"
 
-    def __init__(self, cgroups: CgroupFS) -> None:
+
+class GroupStalls:
+    """How long all that runs in each of some v2 groups has waited; their files are kept open."""
+
+    def __init__(self, cgroups: CgroupFS, file: str) -> None:
+        """`file`: for what they waited; `MEMORY_PRESSURE`, or `IO_PRESSURE`."""
         self._cgroups = cgroups
+        self._name = file
         self._files: dict[str, KeptOpen[Pressure]] = {}
 
     def watch(self, groups: frozenset[str]) -> None:
@@ -41,7 +47,7 @@ class GroupStalls:
         for group in self._files.keys() - groups:
             self._files.pop(group).close()
         for group in groups - self._files.keys():
-            file = self._cgroups.pressure_file(group)
+            file = self._cgroups.kept(group, self._name, parse_pressure)
             if file is not None:
                 self._files[group] = file
 
@@ -64,15 +70,11 @@ class CgroupFS:
     def __init__(self, root: str) -> None:
         self.layout, self._v2 = _mounted(root)
 
-    def pressure_file(self, path: str) -> KeptOpen[Pressure] | None:
-        """The memory pressure of a v2 group, to be read again and again; None where there is no v2.
+    def kept(self, path: str, name: str, parse: Callable[[bytes], T]) -> KeptOpen[T] | None:
+        """A file of a v2 group, to be read again and again; None where there is no v2.
 
         None too for what lies outside of this process's cgroup namespace ("/..").
         """
-        return self.kept(path, "memory.pressure", parse_pressure)
-
-    def kept(self, path: str, name: str, parse: Callable[[bytes], T]) -> KeptOpen[T] | None:
-        """A file of a v2 group, to be read again and again; None as for `pressure_file`."""
         folder = self._folder(path)
         return None if folder is None else KeptOpen(os.fsdecode(folder + b"/" + name.encode()), parse)
 

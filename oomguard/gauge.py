@@ -31,10 +31,6 @@ LAST_STRAW = 0.25
 """Beyond the budget, this share of it is the end of patience: whoever has not ended by then is ended."""
 SECOND_STALL = 0.25
 """What there is of the budget while memory is low, for a window's length after a stall has cost a life."""
-FULL_SHARE = 0.25
-"""Of the host's full stall, what counts for the bystanders' own while memory is low, whatever they tell."""
-MOST_UNTOLD = 4.0
-"""But no more than this many times what they do tell: who tells nothing does not wait."""
 WORST_FILL = 4 << 30
 """Bytes a second at which one process can take memory: no sleep is longer than the way to the limit."""
 FASTEST_FILL = 8 << 30
@@ -82,7 +78,7 @@ class Gauge:
         """The assessment of `sample` after those before it; `kill_takes`: how long a kill takes here."""
         memory = sample.memory
         self._window.add(sample.at, memory, sample.pressure, sample.vmstat)
-        self._bystanders.add(sample.at, sample.stalls)
+        self._bystanders.add(sample)
         self._neighbours.add(sample.at, sample.delays)
         self._appetite.add(sample.at, self.culprit, sample.stalls)
         self._exhaustion.add(sample.at, memory.available, memory.swap_free)
@@ -128,22 +124,13 @@ class Gauge:
 
     def _stall(self, *, is_low: bool) -> tuple[Seconds, StallOf]:
         if self._limits.stall_of is StallOf.BYSTANDERS and self.culprit is not None:
-            groups = self._bystanders.worst(self.culprit)
-            if groups is not None and is_low:
-                groups = self._likely(groups)
+            bystanders = self._bystanders
+            groups = bystanders.likely(self.culprit) if is_low else bystanders.told(self.culprit)
             told = (groups, self._neighbours.worst())
             known = [worst for worst in told if worst is not None]
             if known:
                 return max(known), StallOf.BYSTANDERS
         return self._window.full(), StallOf.ANYONE
-
-    def _likely(self, told: Seconds) -> Seconds:
-        """What groups tell is the least that they have waited, the host's full stall is the most.
-
-        No PSI counts a wait for a page that was not in active use when it was evicted (mm/filemap.c
-        `folio_wait_bit_common()`).
-        """
-        return Seconds(max(told, min(FULL_SHARE * self._window.full(), MOST_UNTOLD * told)))
 
     def _drains(self) -> bool:
         """Time alone ends it: who waits for memory himself sends more to swap as soon as he gets some."""

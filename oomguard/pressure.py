@@ -84,6 +84,8 @@ class Sample:
     vmstat: VmStat
     stalls: Mapping[str, Seconds] = field(default_factory=dict)
     """The full stall of each control group that is watched, since it was made."""
+    disk_waits: Mapping[str, Seconds] = field(default_factory=dict)
+    """How long all of each of them has waited for disks, whatever for; empty with plenty of memory."""
     delays: Mapping[Key, Delays] = field(default_factory=dict)
     """What each process that is watched has waited for, as of the poll before; empty where nobody knows."""
     swap_cost: float = 0.0

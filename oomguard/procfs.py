@@ -13,7 +13,7 @@ from oomguard import pidfolder
 from oomguard.arcstats import parse_arcstats
 from oomguard.badness import Machine
 from oomguard.cgroup import Layout, Membership
-from oomguard.cgroupfs import CgroupFS, GroupStalls
+from oomguard.cgroupfs import IO_PRESSURE, MEMORY_PRESSURE, CgroupFS, GroupStalls
 from oomguard.errors import Malformed
 from oomguard.fields import parse_int
 from oomguard.groupmarks import GroupMarks
@@ -203,7 +203,11 @@ class ProcFS:
 
     def group_stalls(self) -> GroupStalls:
         """A reader of the stalls of some v2 groups, none yet."""
-        return GroupStalls(self._cgroups)
+        return GroupStalls(self._cgroups, MEMORY_PRESSURE)
+
+    def group_disk_waits(self) -> GroupStalls:
+        """The same of how long they waited for disks, whatever for."""
+        return GroupStalls(self._cgroups, IO_PRESSURE)
 
     def group_marks(self) -> GroupMarks:
         """What the system says of control groups, nothing read yet."""

@@ -23,8 +23,9 @@ class Sampler:
     def __init__(self, procfs: ProcFS) -> None:
         self._procfs = procfs
         self._page_size = procfs.machine().page_size
-        self._groups = procfs.group_stalls()
+        self._groups, self._disks = procfs.group_stalls(), procfs.group_disk_waits()
         self._stalls: dict[str, Seconds] = {}
+        self._disk_waits: dict[str, Seconds] = {}
         self._delays_source: TaskDelays | NoDelays = NoDelays()
         self._delays = UNKNOWN
         self._pressure: Pressure | None = None
@@ -35,6 +36,7 @@ class Sampler:
     def watch(self, groups: frozenset[str]) -> None:
         """Read the stalls of these control groups from now on, and no others."""
         self._groups.watch(groups)
+        self._disks.watch(groups)
 
     @property
     def groups(self) -> AbstractSet[str]:
@@ -57,13 +59,15 @@ class Sampler:
         """The host now; where available memory `is_near` its limit, what the CPUs keep counts as well."""
         at = Seconds(time.monotonic())
         memory, pressure = self._procfs.memory(), self._procfs.pressure()
-        if is_near(memory):
+        near = is_near(memory)
+        if near:
             memory = replace(memory, available=Bytes(memory.available + self._procfs.per_cpu_free()))
         if pressure is None or pressure != self._pressure:
             # Where nobody has waited since, reclaim has done nothing that counts, and no group has waited
             # either; and these files are the dearest.
             self._vmstat = self._procfs.vmstat()
             self._stalls = self._groups.read()
+            self._disk_waits = self._disks.read() if near else {}
             self._swap_cost = self._cost_of_swap(memory)
         self._pressure = pressure
         return Sample(
@@ -72,6 +76,7 @@ class Sampler:
             pressure=pressure,
             vmstat=self._vmstat,
             stalls=self._stalls,
+            disk_waits=self._disk_waits,
             swap_cost=self._swap_cost,
             delays=self._delays,
         )

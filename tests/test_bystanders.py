@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 
@@ -18,7 +20,7 @@ from oomguard.ranking import Judged
 from oomguard.rules import Standing
 from oomguard.taskstats import Delays
 from oomguard.units import Pid, Seconds, Ticks
-from tests.builders import crowds, judged, process, ranked, verdict
+from tests.builders import crowds, judged, process, psi, ranked, sample, verdict
 
 WINDOW = Seconds(10.0)
 
@@ -58,9 +60,10 @@ def test_appetite_ends_with_the_group() -> None:
 
 
 def watched(*readings: dict[str, float]) -> Bystanders:
+    """One reading a second: what each group tells."""
     found = Bystanders(WINDOW)
     for at, totals in enumerate(readings):
-        found.add(Seconds(at), {group: Seconds(total) for group, total in totals.items()})
+        found.add(sample(at, stalls=totals))
     return found
 
 
@@ -76,22 +79,57 @@ def watched(*readings: dict[str, float]) -> Bystanders:
 )
 def test_worst(culprit: str, worst: float | None) -> None:
     found = watched({"/s/hog": 1, "/s/db": 3, "/t": 0}, {"/s/hog": 6, "/s/db": 5, "/t": 1})
-    assert found.worst(culprit) == worst
+    assert found.told(culprit) == worst
 
 
 def test_nobody_is_watched() -> None:
-    assert watched({}).worst("/hog") is None
-    assert watched({"/db": 1}, {"/db": 9}, {}).worst("/hog") is None
+    assert watched({}).told("/hog") is None
+    assert watched({"/db": 1}, {"/db": 9}, {}).told("/hog") is None
 
 
 def test_a_newcomer_counts_from_its_first_reading() -> None:
-    assert watched({"/a": 0}, {"/a": 1, "/b": 50}, {"/a": 1, "/b": 52}).worst("/hog") == 2.0
+    assert watched({"/a": 0}, {"/a": 1, "/b": 50}, {"/a": 1, "/b": 52}).told("/hog") == 2.0
+
+
+@pytest.mark.parametrize(
+    ("full", "told", "disk", "likely"),
+    [
+        pytest.param(0.5, 0.2, 0.5, 5.0, id="it waited while everybody did"),
+        pytest.param(0.5, 0.1, 0.5, 4.0, id="no more than some times what it tells"),
+        pytest.param(0.5, 0.0, 0.5, 0.0, id="it tells nothing"),
+        pytest.param(0.3, 0.2, 0.9, 3.0, id="as long as everybody did"),
+        pytest.param(0.5, 0.2, 0.3, 3.0, id="as long as it waited for disks"),
+        pytest.param(0.0, 0.2, 1.0, 2.0, id="for the disk alone"),
+        pytest.param(0.9, 0.6, 0.4, 6.0, id="it tells more"),
+        pytest.param(None, 0.2, 1.0, 2.0, id="nobody knows of everybody"),
+        pytest.param(0.9, 0.2, None, 2.0, id="nobody knows of its disks"),
+    ],
+)
+def test_what_no_group_tells(full: float | None, told: float, disk: float | None, likely: float) -> None:
+    """Of each second."""
+    found = Bystanders(WINDOW)
+    for at in range(20):
+        now = sample(at, None, None if full is None else psi(full * at), stalls={"/db": told * at})
+        waits = {} if disk is None else {"/db": Seconds(disk * at)}
+        found.add(replace(now, disk_waits=waits))
+    assert found.told("/hog") == pytest.approx(told * WINDOW)
+    assert found.likely("/hog") == pytest.approx(likely)
+    assert found.likely("/db") is None
+
+
+def test_what_was_waited_for_disks_unseen_does_not_count() -> None:
+    """There was plenty of memory in between."""
+    found = Bystanders(WINDOW)
+    for at, waited in enumerate((None, 50, 51, None, 90)):
+        now = sample(at, None, psi(at), stalls={"/db": 0.5 * at})
+        found.add(replace(now, disk_waits={} if waited is None else {"/db": Seconds(waited)}))
+    assert found.likely("/hog") == pytest.approx(0.5 + 1 + 0.5 + 0.5)
 
 
 def test_restart() -> None:
     found = watched({"/a": 0}, {"/a": 3})
     found.restart()
-    assert found.worst("/hog") == 0.0
+    assert found.told("/hog") == 0.0
 
 
 def test_the_culprit_is_who_would_die_next() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oomguard.cgroup import Layout
-from oomguard.cgroupfs import CgroupFS, GroupStalls
+from oomguard.cgroupfs import MEMORY_PRESSURE, CgroupFS, GroupStalls
 from oomguard.marks import UNMARKED, Marks, Preference
 from oomguard.memcg import parse_switch
 from oomguard.units import Seconds
@@ -49,7 +49,7 @@ def group(root: Path, path: str) -> Path:
 
 
 def stalls(cgroups: CgroupFS, *groups: str) -> dict[str, Seconds]:
-    reader = GroupStalls(cgroups)
+    reader = GroupStalls(cgroups, MEMORY_PRESSURE)
     reader.watch(frozenset(groups))
     found = reader.read()
     reader.close()
@@ -85,7 +85,7 @@ def test_who_has_gone_or_says_nothing_keeps_nobody_else_out(tmp_path: Path) -> N
 
 def test_watching_others(tmp_path: Path) -> None:
     first, second = group(tmp_path, "a"), group(tmp_path, "b")
-    reader = GroupStalls(unified(tmp_path))
+    reader = GroupStalls(unified(tmp_path), MEMORY_PRESSURE)
     reader.watch(frozenset({"/a", "/b"}))
     reader.read()
     reader.watch(frozenset({"/b"}))
@@ -97,7 +97,7 @@ def test_watching_others(tmp_path: Path) -> None:
 
 def test_who_is_watched_no_longer_costs_no_descriptor(tmp_path: Path) -> None:
     group(tmp_path, "a")
-    reader = GroupStalls(unified(tmp_path))
+    reader = GroupStalls(unified(tmp_path), MEMORY_PRESSURE)
     before = len(os.listdir("/proc/self/fd"))
     reader.watch(frozenset({"/a"}))
     reader.read()
@@ -244,7 +244,7 @@ def real_group() -> Iterator[Path]:
 
 
 def test_group_of_the_kernel(real_group: Path) -> None:
-    reader = GroupStalls(CgroupFS(str(MOUNTED)))
+    reader = GroupStalls(CgroupFS(str(MOUNTED)), MEMORY_PRESSURE)
     path = f"/{real_group.name}"
     reader.watch(frozenset({path}))
     accounted_for = (real_group / "memory.pressure").exists()

@@ -81,6 +81,18 @@ def test_where_nobody_waited_no_more_is_read(host: Path, procfs: ProcFS) -> None
     assert later.stalls == {"/a": Seconds(3)}
 
 
+def test_how_long_groups_waited_for_disks_is_read_near_the_limit_only(host: Path) -> None:
+    (host / "sys/fs/cgroup/cgroup.controllers").touch()
+    (host / "sys/fs/cgroup/a").mkdir()
+    for resource in ("memory", "io"):
+        (host / f"sys/fs/cgroup/a/{resource}.pressure").write_text(STALLED.format(some=1000000))
+    sampler = Sampler(ProcFS(host))
+    sampler.watch(frozenset({"/a"}))
+    for some, is_near, waits in ((1, far, {}), (2, near, {"/a": Seconds(1)}), (3, far, {})):
+        press(host, some)
+        assert sampler.take(is_near).disk_waits == waits
+
+
 ZRAM = """Filename\t\tType\t\tSize\t\tUsed\t\tPriority
 /dev/zram0 partition\t512000\t\t102400\t\t100
 """
