@@ -233,10 +233,10 @@ _MISSED = """## What is missed, and why
 
 Wanted was, with a budget of B seconds and wherever somebody is to be ended, a full stall of B + 0.5 at \
 the most, and no gap beyond B + 1. With one second the medians are within both, but for those of the many \
-small processes; single runs of a leak and of the workers are 0.1 and 0.2 s beyond. With half a second a tenth of the best \
-peer's full stall was wanted where that is over 5 s: the medians are 0.00 to 0.07 of it. What oomguard compares \
-with its budget, how long the bystanders had waited at its first signal, is the last column of each table \
-below.
+small processes; single runs of a leak and of the workers are 0.1 and 0.2 s beyond. With half a second a \
+tenth of the best peer's full stall was wanted where that is over 5 s: the medians are 0.00 to 0.07 of it. \
+What oomguard compares with its budget, how long the bystanders had waited at its first signal, is the last \
+column of each table below.
 
 - After the signal (*of it before the first hog's end* tells the two apart): 150 small processes take two \
 seconds to go on these CPUs. Meanwhile the kernel evicts still, and then the others fetch their pages from \
