@@ -88,9 +88,9 @@ class Stopwatch:
         self.took.append(time.process_time() - self.began)
         return Delivery.VANISHED
 
-    def gone(self) -> bool:
+    def left(self) -> int:
         """It never was there."""
-        return True
+        return 0
 
     def stand_down(self) -> None:
         """There is nothing to let go of."""

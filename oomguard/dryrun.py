@@ -60,9 +60,9 @@ class DryRun:
         self._ghosts.update((judged.process.key, judged.cgroup) for judged in kill.members)
         return Delivery.DELIVERED
 
-    def gone(self) -> bool:
+    def left(self) -> int:
         """A ghost is gone the moment it is made."""
-        return True
+        return 0
 
     def stand_down(self) -> None:
         """Ghosts stay until they really exit."""

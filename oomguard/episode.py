@@ -6,6 +6,9 @@
     killed ──gone, or released────┘
       └─ patience is over ──► finished (hung)
 
+Patience begins anew with each sign that the dying goes on, up to `MOST_PATIENCE`: where a disk has seconds of
+swapping to write, all the dying wait for it, and so would the next victim.
+
 One victim is in flight at a time. TERM first, unless the headroom is gone; KILL once the grace is over,
 which shrinks with the headroom and is never given back; then wait for the memory before looking again.
 """
@@ -18,10 +21,12 @@ from typing import assert_never
 
 from oomguard.frozen import frozen
 from oomguard.pressure import Level
-from oomguard.units import Bytes, Seconds
+from oomguard.units import Bytes, Pages, Seconds
 
 PATIENCE = Seconds(2.0)
-"""A victim that has not ended this long after KILL hangs, and is passed over."""
+"""Who has not ended this long after KILL, or after the last sign of dying, hangs, and is passed over."""
+MOST_PATIENCE = Seconds(8.0)
+"""And this long after KILL whatever the signs: what a burst sends to a slow disk is written by then."""
 SETTLING = Seconds(1.0)
 """Memory that has not come back this long after the exit is not coming."""
 STILL = Seconds(0.1)
@@ -65,8 +70,10 @@ class Seen:
     """What the loop sees while the victim is in flight."""
 
     at: Seconds
-    gone: bool
-    """All members of the victim's scope have exited."""
+    left: int
+    """Members of the victim's scope that have not exited."""
+    moved: Pages
+    """What swap's disks have written and read since boot."""
     level: Level
     headroom: float
     free: Bytes
@@ -83,6 +90,9 @@ class Episode:
     """When this stage is over at the latest."""
     killed: Seconds | None
     """When SIGKILL was sent."""
+    left: int
+    """The fewest members that were left, and the most that swap's disks had moved."""
+    moved: Pages
     exited: Seconds | None
     free_before: Bytes
     best: Bytes
@@ -123,6 +133,8 @@ def begin(seen: Seen, grace: Seconds) -> tuple[Episode, Signal]:
         began=seen.at,
         deadline=Seconds(seen.at + grace * seen.headroom),
         killed=None,
+        left=seen.left,
+        moved=seen.moved,
         exited=None,
         free_before=seen.free,
         best=seen.free,
@@ -157,7 +169,7 @@ def finish(episode: Episode, seen: Seen, outcome: Outcome) -> Finish:
 
 
 def _asked(episode: Episode, seen: Seen, grace: Seconds) -> tuple[Episode, Action]:
-    if seen.gone:
+    if not seen.left:
         return _settling(_exited(episode, seen), seen)
     deadline = min(episode.deadline, Seconds(episode.began + grace * seen.headroom))
     episode = replace(episode, deadline=deadline)
@@ -171,8 +183,9 @@ def _asked(episode: Episode, seen: Seen, grace: Seconds) -> tuple[Episode, Actio
 
 
 def _after_kill(episode: Episode, seen: Seen) -> tuple[Episode, Action]:
-    if seen.gone:
+    if not seen.left:
         return _settling(_exited(episode, seen), seen)
+    episode = _waited_for(episode, seen)
     if seen.at < episode.deadline:
         return episode, WaitUntil(episode.deadline)
     if _is_crossed(seen.level):
@@ -192,7 +205,26 @@ def _settling(episode: Episode, seen: Seen) -> tuple[Episode, Action]:
 
 
 def _killed(episode: Episode, seen: Seen) -> Episode:
-    return replace(episode, stage=Stage.KILLED, killed=seen.at, deadline=Seconds(seen.at + PATIENCE))
+    return replace(
+        episode,
+        stage=Stage.KILLED,
+        killed=seen.at,
+        deadline=Seconds(seen.at + PATIENCE),
+        left=seen.left,
+        moved=seen.moved,
+    )
+
+
+def _waited_for(episode: Episode, seen: Seen) -> Episode:
+    """For longer, where there is a sign that the dying goes on."""
+    if episode.killed is None or not (seen.left < episode.left or seen.moved > episode.moved):
+        return episode
+    return replace(
+        episode,
+        deadline=Seconds(min(seen.at, episode.killed + MOST_PATIENCE - PATIENCE) + PATIENCE),
+        left=min(seen.left, episode.left),
+        moved=max(seen.moved, episode.moved),
+    )
 
 
 def _exited(episode: Episode, seen: Seen) -> Episode:

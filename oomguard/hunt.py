@@ -225,7 +225,7 @@ class Hunt:
 
     def _kill(self, kill: Kill, since: Seconds, latest: Sample, machine: Machine) -> None:
         seen = self._seen(latest, kill.assessment)
-        episode, first = begin(replace(seen, gone=False), self._grace)
+        episode, first = begin(replace(seen, left=len(kill.members)), self._grace)
         delivery = self.actor.signal(kill, first.sent)
         self._standstills.end(kill)
         flight = _Flight(kill=kill, episode=episode, machine=machine)
@@ -284,7 +284,8 @@ class Hunt:
         group = assessment.figures.group
         return Seen(
             at=sample.at,
-            gone=self.actor.gone(),
+            left=self.actor.left(),
+            moved=sample.vmstat.swap_moved,
             level=assessment.level,
             headroom=assessment.headroom,
             free=sample.room if group is None else group.free,

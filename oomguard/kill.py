@@ -55,8 +55,8 @@ class Actor(Protocol):
         """Send it to all members; the first time for a plan, aim at them as well."""
         ...
 
-    def gone(self) -> bool:
-        """All members aimed at have exited."""
+    def left(self) -> int:
+        """How many of the members aimed at have not exited yet."""
         ...
 
     def stand_down(self) -> None:
@@ -97,12 +97,16 @@ class Killer:
 
     def signal(self, kill: Kill, sent: Sent) -> Delivery:
         """Send it to all members, and release the memory of those who cannot but die by it."""
-        if not self._aimed:
-            delivery = self._aim(kill)
+        if self._aimed:
+            self._end_group(kill, sent)
+        else:
+            delivery = self._aim(kill.victim.judged.process)
             if delivery is not Delivery.DELIVERED:
                 return delivery
-        if sent is Sent.KILL and kill.whole_cgroup is not None:
-            self._kill_cgroup(kill.whole_cgroup)
+            # Before the others are looked at one by one: meanwhile they would go on taking memory.
+            self._end_group(kill, sent)
+            for judged in kill.members[1:]:
+                self._aim(judged.process)
         victim = kill.victim.judged.process.key
         delivery = Delivery.VANISHED
         for process, fd in self._aimed:
@@ -115,14 +119,12 @@ class Killer:
             self._releaser.release(fd)
         return delivery
 
-    def gone(self) -> bool:
+    def left(self) -> int:
         """A pidfd polls readable once all threads of its process have exited, zombie or not."""
-        if not self._aimed:
-            return True
         poll = select.poll()
         for _, fd in self._aimed:
             poll.register(fd, select.POLLIN)
-        return len(poll.poll(0)) == len(self._aimed)
+        return len(self._aimed) - len(poll.poll(0))
 
     def stand_down(self) -> None:
         """Close the pidfds."""
@@ -142,27 +144,23 @@ class Killer:
         """Nothing."""
         return Bytes(0)
 
-    def _aim(self, kill: Kill) -> Delivery:
-        """Open a pidfd for each member that is still who it was."""
-        for judged in kill.members:
-            process = judged.process
-            try:
-                fd = os.pidfd_open(process.key.pid)
-            except ProcessLookupError:
-                continue
-            except OSError:
-                if judged is kill.victim.judged:
-                    self.stand_down()
-                    return Delivery.REFUSED
-                continue
-            if self._confirms(process):
-                self._aimed.append((process, fd))
-            else:
-                os.close(fd)
-        if self._aimed and self._aimed[0][0].key == kill.victim.judged.process.key:
-            return Delivery.DELIVERED
-        self.stand_down()
-        return Delivery.VANISHED
+    def _aim(self, process: Process) -> Delivery:
+        """Open a pidfd, if it is still who it was."""
+        try:
+            fd = os.pidfd_open(process.key.pid)
+        except ProcessLookupError:
+            return Delivery.VANISHED
+        except OSError:
+            return Delivery.REFUSED
+        if not self._confirms(process):
+            os.close(fd)
+            return Delivery.VANISHED
+        self._aimed.append((process, fd))
+        return Delivery.DELIVERED
+
+    def _end_group(self, kill: Kill, sent: Sent) -> None:
+        if sent is Sent.KILL and kill.whole_cgroup is not None:
+            self._kill_cgroup(kill.whole_cgroup)
 
     def _send(self, process: Process, fd: int, sent: Sent) -> Delivery:
         number = signal.SIGKILL if sent is Sent.KILL else signal.SIGTERM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from oomguard.fields import number, whole
 from oomguard.frozen import frozen
+from oomguard.units import Pages
 
 
 @frozen
@@ -30,6 +31,11 @@ class VmStat:
     """Pages that are being written now, to swap or to files: nr_writeback."""
     zspages: int
     """Pages that zsmalloc holds, for zram and zswap: nr_zspages (4.8)."""
+
+    @property
+    def swap_moved(self) -> Pages:
+        """What swap's disks have written and read since boot, less what is on its way, to files as well."""
+        return Pages(self.pswpin + self.pswpout - self.writeback)
 
 
 _ZONES = (b"dma", b"dma32", b"normal", b"high", b"movable", b"device")

@@ -222,9 +222,9 @@ class TapedKiller:
         self._tape.note(kill, sent)
         return Delivery.DELIVERED
 
-    def gone(self) -> bool:
+    def left(self) -> int:
         since = self._tape.steps[self._aimed_at : self._tape.at + 1]
-        return self._aimed_at is None or any(step.has_exited for step in since)
+        return int(self._aimed_at is not None and not any(step.has_exited for step in since))
 
     def stand_down(self) -> None:
         self._aimed_at = None

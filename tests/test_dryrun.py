@@ -82,7 +82,7 @@ def test_is_an_actor_that_kills_nobody() -> None:
         plan = kill(child.pid)
         for sent in Sent:
             assert actor.signal(plan, sent) is Delivery.DELIVERED
-            assert actor.gone()
+            assert actor.left() == 0
         actor.stand_down()
         assert actor.pretended() == {plan.victim.judged.process.key}
         assert child.poll() is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from oomguard.badness import OOM_SCORE_ADJ_MIN, Policy
-from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
+from oomguard.episode import MOST_PATIENCE, SETTLING, Outcome, Sent
 from oomguard.event import Ended, Event, Holding, Killing, Mode
 from oomguard.hunt import Hunt
 from oomguard.kill import Delivery
@@ -107,8 +107,8 @@ class Witness:
                 pass
         return self.delivery
 
-    def gone(self) -> bool:
-        return self.has_exited or not self.members
+    def left(self) -> int:
+        return 0 if self.has_exited else len(self.members)
 
     def stand_down(self) -> None:
         self.members, self.has_exited = frozenset(), False
@@ -216,7 +216,7 @@ class Engine(RuleBasedStateMachine):
     @rule(level=st.sampled_from([Level.TERM, Level.KILL]))
     def nothing_helps_for_long(self, level: Level) -> None:
         """Whatever the victim does, the episode ends."""
-        until = self.at + GRACE + PATIENCE + SETTLING + 4 * STEP
+        until = self.at + GRACE + MOST_PATIENCE + SETTLING + 4 * STEP
         while self.hunt.in_flight:
             self.at += STEP
             assert self.at <= until, "an episode without end"

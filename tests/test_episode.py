@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomguard.episode import (
-    PATIENCE,
+    MOST_PATIENCE,
     SETTLING,
     STILL,
     Action,
@@ -23,7 +23,7 @@ from oomguard.episode import (
     finish,
 )
 from oomguard.pressure import Level
-from oomguard.units import Seconds
+from oomguard.units import Pages, Seconds
 from tests.builders import mib
 
 ARMED, TERM, KILL = Level.ARMED, Level.TERM, Level.KILL
@@ -33,12 +33,20 @@ TERMED, KILLED = Signal(Sent.TERM), Signal(Sent.KILL)
 
 
 def seen(
-    after: float, level: Level = TERM, *, gone: bool = False, headroom: float = 0.5, free: float = 50
+    after: float,
+    level: Level = TERM,
+    *,
+    gone: bool = False,
+    headroom: float = 0.5,
+    free: float = 50,
+    left: int = 2,
+    moved: int = 0,
 ) -> Seen:
     """`after` so many seconds, with so many MiB free."""
     return Seen(
         at=Seconds(START + after),
-        gone=gone,
+        left=0 if gone else left,
+        moved=Pages(moved),
         level=level,
         headroom=0.0 if level is KILL else headroom,
         free=mib(free),
@@ -117,6 +125,33 @@ GONE_KILLED = seen(0.4, KILL, gone=True)
             id="it hangs",
         ),
         pytest.param(
+            [
+                seen(0, KILL, left=3),
+                seen(1.5, KILL, left=2),
+                seen(3, KILL, left=1),
+                seen(4.9, KILL, left=1),
+                seen(5, KILL, left=1),
+            ],
+            [KILLED, wait(3.5), wait(5), wait(5), end(Outcome.HUNG, 0, 5)],
+            id="one after the other ends, but the last",
+        ),
+        pytest.param(
+            [
+                seen(0, KILL, moved=100),
+                seen(1.5, KILL, moved=150),
+                seen(1.6, KILL, moved=140),
+                seen(3, KILL, moved=150),
+                seen(3.5, KILL, moved=150),
+            ],
+            [KILLED, wait(3.5), wait(3.5), wait(3.5), end(Outcome.HUNG, 0, 3.5)],
+            id="swapping goes on meanwhile, for a while",
+        ),
+        pytest.param(
+            [seen(0, KILL), *(seen(at, KILL, moved=at) for at in range(1, 9))],
+            [KILLED, *(wait(min(at + 2, 8)) for at in range(1, 8)), end(Outcome.HUNG, 0, 8)],
+            id="swapping goes on for too long",
+        ),
+        pytest.param(
             [seen(0, KILL), seen(1.9, ARMED), seen(2, ARMED, free=60)],
             [KILLED, wait(2), end(Outcome.RECOVERED, 10, 2)],
             id="it hangs, but its memory was released",
@@ -158,6 +193,7 @@ VIEWS = st.tuples(
     st.sampled_from([Level.CALM, ARMED, TERM, TERM, TERM, KILL]),
     st.floats(0.001, 1),
     st.integers(0, 100),
+    st.integers(0, 100),
 )
 GRACES = st.sampled_from([Seconds(0.0), Seconds(0.5), Seconds(3.0)])
 LONGEST = 0.3
@@ -171,7 +207,7 @@ LONGEST = 0.3
     st.sampled_from([TERM, KILL]),
 )
 def test_laws_of_the_episode(
-    views: list[tuple[float, Level, float, int]], dies: int | None, grace: Seconds, level: Level
+    views: list[tuple[float, Level, float, int, int]], dies: int | None, grace: Seconds, level: Level
 ) -> None:
     """Whatever comes: the views go round and round until the end, and the victim exits at view `dies`."""
     view = seen(0, level)
@@ -179,11 +215,11 @@ def test_laws_of_the_episode(
     signals = [(0.0, first.sent)]
     deadline, after, number = episode.deadline, 0.0, 0
     while True:
-        step, level, headroom, free = views[number % len(views)]
+        step, level, headroom, free, moved = views[number % len(views)]
         number += 1
         after += step
         gone = dies is not None and number >= dies
-        view = seen(after, level, gone=gone, headroom=headroom, free=free)
+        view = seen(after, level, gone=gone, headroom=headroom, free=free, moved=moved)
         asked = episode.stage is Stage.ASKED
         episode, action = advance(episode, view, grace)
         if episode.stage is Stage.ASKED:
@@ -201,7 +237,7 @@ def test_laws_of_the_episode(
             case WaitUntil(at=at):
                 assert at > view.at
     assert [sent for _, sent in signals] in ([Sent.TERM], [Sent.KILL], [Sent.TERM, Sent.KILL])
-    assert after <= grace + PATIENCE + SETTLING + 3 * LONGEST + 1e-6
+    assert after <= grace + MOST_PATIENCE + SETTLING + 3 * LONGEST + 1e-6
     assert (outcome in {Outcome.HUNG, Outcome.RECEDED}) <= (not gone)
     assert (outcome is Outcome.NOT_ENOUGH) <= gone
     crossed = level in {TERM, KILL}

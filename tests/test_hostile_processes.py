@@ -99,7 +99,7 @@ def test_who_looks_like_somebody_else_is_signalled(
         assert state_of(victim.pid) == "Z"
     assert scene.attempt(level)
     assert victim.wait(10) == -number
-    assert scene.actor.gone()
+    assert scene.actor.left() == 0
 
 
 def test_who_is_stopped_by_a_debugger_is_ended(scene: Scene, start: Start) -> None:
@@ -112,7 +112,7 @@ def test_who_is_stopped_by_a_debugger_is_ended(scene: Scene, start: Start) -> No
     assert state_of(victim) == "t"
     assert scene.attempt(Level.KILL)
     assert eventually(lambda: holds_nothing(victim))
-    assert eventually(scene.actor.gone)
+    assert eventually(lambda: not scene.actor.left())
     assert debugger.poll() is None
 
 
@@ -125,7 +125,7 @@ def test_who_waits_for_its_child_in_vfork_is_ended_and_so_is_the_child(scene: Sc
     scene.actor.ours = {parent.pid, child}
     for _ in range(2):
         assert scene.attempt(Level.KILL)
-        assert eventually(scene.actor.gone)
+        assert eventually(lambda: not scene.actor.left())
     assert parent.wait(10) == -signal.SIGKILL
     assert eventually(lambda: holds_nothing(child))
 
@@ -154,7 +154,7 @@ def test_what_the_freezer_holds_gives_its_memory_back(scene: Scene, start: Start
         assert eventually(lambda: (group / "freezer.state").read_text() == "FROZEN\n")
         assert scene.attempt(Level.KILL)
         assert eventually(lambda: _resident(victim.pid) < SIZE / 2)
-        assert not scene.actor.gone()
+        assert scene.actor.left()
     finally:
         (group / "freezer.state").write_text("THAWED")
         victim.wait(10)

@@ -24,7 +24,18 @@ from oomguard.scout import WATCH_EVERY, Scout
 from oomguard.spell import SHORTEST
 from oomguard.storm import Obstacle, Response, Tolerance
 from oomguard.units import Bytes, Pid, Seconds
-from tests.builders import MACHINE, assessment, enclosed, holdings, judged, memory, process, sample, verdict
+from tests.builders import (
+    MACHINE,
+    assessment,
+    enclosed,
+    holdings,
+    judged,
+    memory,
+    process,
+    sample,
+    verdict,
+    vmstat,
+)
 
 GRACE = Seconds(10.0)
 LOW = assessment(Reason.LOW_MEMORY, available=50)
@@ -80,8 +91,8 @@ class Hand:
         self.sent.append((kill.victim.judged.process.key.pid, sent))
         return self.delivery
 
-    def gone(self) -> bool:
-        return self.has_gone
+    def left(self) -> int:
+        return int(not self.has_gone)
 
     def stand_down(self) -> None:
         self.stood_down += 1
@@ -270,6 +281,17 @@ def test_who_does_not_listen_is_ended_and_who_hangs_is_passed_over() -> None:
     assert scene.follow(100 + GRACE + PATIENCE) is Outcome.HUNG
     scene.act(120)
     assert scene.hand.sent[2:] == [(10, Sent.TERM)]
+
+
+def test_who_waits_for_the_disk_of_swap_does_not_hang_yet() -> None:
+    scene = Scene(SMALL, BIG)
+    killed = 100 + GRACE
+    scene.act(100)
+    scene.follow(killed)
+    for after in (1.5, 3.0, 4.5):
+        busy = sample(killed + after, memory(50), stats=vmstat(swapped_out=9000, writeback=9000 - int(after)))
+        assert scene.hunt.follow(busy, LOW) is None
+    assert scene.hand.sent == [(20, Sent.TERM), (20, Sent.KILL)]
 
 
 def test_whoever_was_passed_over_is_tried_again_once_memory_was_well() -> None:

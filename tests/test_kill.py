@@ -93,7 +93,7 @@ def test_all_members_get_the_signal(
     actor, released = killer()
     assert actor.signal(aim(seen(victim), seen(other)), sent) is Delivery.DELIVERED
     assert (ended_by(victim), ended_by(other), unrelated.poll()) == (number, number, None)
-    assert (actor.gone(), len(actor.fds), released.count) == (True, 2, releases)
+    assert (actor.left(), len(actor.fds), released.count) == (0, 2, releases)
     actor.stand_down()
     assert actor.fds == ()
 
@@ -105,7 +105,7 @@ def test_an_escalation_hits_those_that_were_aimed_at(child: Children) -> None:
     actor, _ = killer()
     kill = aim(seen(one))
     assert actor.signal(kill, Sent.TERM) is Delivery.DELIVERED
-    assert not actor.gone()
+    assert actor.left() == 1
     assert one.poll() is None
     assert actor.signal(kill, Sent.KILL) is Delivery.DELIVERED
     assert ended_by(one) is signal.SIGKILL
@@ -193,6 +193,27 @@ def test_a_whole_cgroup_is_killed_at_once(child: Children, sent: Sent, killed: l
     actor, _ = killer(kill_cgroup=groups.append)
     actor.signal(aim(seen(child()), whole_cgroup="/batch"), sent)
     assert groups == killed
+
+
+def test_a_whole_cgroup_is_killed_before_its_members_are_looked_at_one_by_one(child: Children) -> None:
+    victim, other = seen(child()), seen(child())
+    steps: list[str] = []
+
+    def confirms(process: Process) -> bool:
+        steps.append("victim" if process is victim else "other")
+        return True
+
+    actor, _ = killer(confirms, steps.append)
+    actor.signal(aim(victim, other, whole_cgroup="/batch"), Sent.KILL)
+    assert steps == ["victim", "/batch", "other"]
+
+
+def test_no_cgroup_is_killed_for_a_victim_that_is_not_who_it_was(child: Children) -> None:
+    groups: list[str] = []
+    actor, _ = killer(lambda _: False, groups.append)
+    kill = aim(seen(child()), whole_cgroup="/batch")
+    assert actor.signal(kill, Sent.KILL) is Delivery.VANISHED
+    assert groups == []
 
 
 @pytest.mark.parametrize(

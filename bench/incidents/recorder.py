@@ -76,12 +76,12 @@ class TappedKiller(Killer):
         )
         return delivery
 
-    def gone(self) -> bool:
+    def left(self) -> int:
         """As it does."""
-        gone = super().gone()
-        if gone and self.fds:
+        left = super().left()
+        if not left and self.fds:
             LOG.append(Exited())
-        return gone
+        return left
 
 
 def main(output: str) -> None:
