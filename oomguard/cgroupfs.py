@@ -127,21 +127,25 @@ class CgroupFS:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def kill(self, path: str) -> None:
+    def kill(self, path: str) -> bool:
         """Kill all that is in a v2 group and below, forks in progress included, where the kernel can (5.14).
 
-        Only where v2 alone is mounted: elsewhere a path may be one of another hierarchy, with others in it.
+        Gives whether it did. Only where v2 alone is mounted: elsewhere a path may be one of another hierarchy,
+        with others in it.
         """
         folder = self._folder(path)
         if folder is None or self.layout is not Layout.UNIFIED:
-            return
+            return False
         # Whoever has no cgroup.kill is killed process by process.
-        with contextlib.suppress(OSError):
+        try:
             fd = os.open(folder + b"/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(fd, b"1\n")
             finally:
                 os.close(fd)
+        except OSError:
+            return False
+        return True
 
     def _folder(self, path: str) -> bytes | None:
         if self._v2 is None or ".." in path.split("/"):

@@ -82,9 +82,12 @@ class Killer:
     mode = Mode.ENFORCE
 
     def __init__(
-        self, kill_cgroup: Callable[[str], None], confirms: Callable[[Process], bool], releaser: Releaser
+        self, kill_cgroup: Callable[[str], bool], confirms: Callable[[Process], bool], releaser: Releaser
     ) -> None:
-        """`confirms`: whether this process is still who was judged, and may still die."""
+        """`kill_cgroup`: kills all that is in one, and gives whether it could.
+
+        `confirms`: whether this process is still who was judged, and may still die.
+        """
         self._kill_cgroup = kill_cgroup
         self._confirms = confirms
         self._releaser = releaser
@@ -98,13 +101,13 @@ class Killer:
     def signal(self, kill: Kill, sent: Sent) -> Delivery:
         """Send it to all members, and release the memory of those who cannot but die by it."""
         if self._aimed:
-            self._end_group(kill, sent)
+            has_ended = self._end_group(kill, sent)
         else:
             delivery = self._aim(kill.victim.judged.process)
             if delivery is not Delivery.DELIVERED:
                 return delivery
             # Before the others are looked at one by one: meanwhile they would go on taking memory.
-            self._end_group(kill, sent)
+            has_ended = self._end_group(kill, sent)
             for judged in kill.members[1:]:
                 self._aim(judged.process)
         victim = kill.victim.judged.process.key
@@ -112,7 +115,8 @@ class Killer:
         for process, fd in self._aimed:
             outcome = self._send(process, fd, sent)
             if process.key == victim:
-                delivery = outcome
+                # By now it may have died of that.
+                delivery = Delivery.DELIVERED if has_ended else outcome
         # Who does not catch SIGTERM is as good as dead from here on (kernel/signal.c `complete_signal()`),
         # and the kernel refuses it for all others.
         for _, fd in self._aimed:
@@ -158,9 +162,9 @@ class Killer:
         self._aimed.append((process, fd))
         return Delivery.DELIVERED
 
-    def _end_group(self, kill: Kill, sent: Sent) -> None:
-        if sent is Sent.KILL and kill.whole_cgroup is not None:
-            self._kill_cgroup(kill.whole_cgroup)
+    def _end_group(self, kill: Kill, sent: Sent) -> bool:
+        """All of it in one go, where that can be: whether it was."""
+        return sent is Sent.KILL and kill.whole_cgroup is not None and self._kill_cgroup(kill.whole_cgroup)
 
     def _send(self, process: Process, fd: int, sent: Sent) -> Delivery:
         number = signal.SIGKILL if sent is Sent.KILL else signal.SIGTERM

@@ -217,9 +217,9 @@ class ProcFS:
         """The control groups."""
         return self._cgroups
 
-    def kill_cgroup(self, path: str) -> None:
-        """Kill all that is in a v2 group and below, at once, where the kernel can."""
-        self._cgroups.kill(path)
+    def kill_cgroup(self, path: str) -> bool:
+        """Kill all that is in a v2 group and below, at once, where the kernel can; gives whether it did."""
+        return self._cgroups.kill(path)
 
     def machine(self) -> Machine:
         """What badness needs to know of this host, now."""

@@ -114,29 +114,29 @@ def test_nothing_outside_of_the_namespace(tmp_path: Path, path: str) -> None:
     (tmp_path / "memory.pressure").write_text(TEXT)
     cgroups = unified(inner)
     assert stalls(cgroups, path) == {}
-    cgroups.kill(path)
+    assert not cgroups.kill(path)
     assert (tmp_path / "a/cgroup.kill").read_bytes() == inner_kill.read_bytes() == b""
 
 
 def test_kill(tmp_path: Path) -> None:
     folder = group(tmp_path, "a")
     cgroups = unified(tmp_path)
-    cgroups.kill("/a")
+    assert cgroups.kill("/a")
     assert (folder / "cgroup.kill").read_bytes() == b"1\n"
 
 
 def test_kill_is_left_to_others_where_the_kernel_cannot(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     cgroups = unified(tmp_path)
-    cgroups.kill("/a")
-    cgroups.kill("/vanished")
+    assert not cgroups.kill("/a")
+    assert not cgroups.kill("/vanished")
     assert list((tmp_path / "a").iterdir()) == []
 
 
 def test_no_kill_where_the_path_may_be_of_another_hierarchy(tmp_path: Path) -> None:
     folder = group(tmp_path, "unified/a")
     (tmp_path / "unified/cgroup.controllers").touch()
-    CgroupFS(str(tmp_path)).kill("/a")
+    assert not CgroupFS(str(tmp_path)).kill("/a")
     assert (folder / "cgroup.kill").read_bytes() == b""
 
 

@@ -73,7 +73,7 @@ def seen(child: subprocess.Popen[str]) -> Process:
 
 
 def killer(
-    confirms: Callable[[Process], bool] = lambda _: True, kill_cgroup: Callable[[str], None] = lambda _: None
+    confirms: Callable[[Process], bool] = lambda _: True, kill_cgroup: Callable[[str], bool] = lambda _: False
 ) -> tuple[Killer, Released]:
     released = Released()
     return Killer(kill_cgroup, confirms, released), released  # type: ignore[arg-type]  # stands in
@@ -190,9 +190,30 @@ def test_who_ends_before_the_escalation_has_vanished(child: Children) -> None:
 @pytest.mark.parametrize(("sent", "killed"), [(Sent.TERM, []), (Sent.KILL, ["/batch"])])
 def test_a_whole_cgroup_is_killed_at_once(child: Children, sent: Sent, killed: list[str]) -> None:
     groups: list[str] = []
-    actor, _ = killer(kill_cgroup=groups.append)
+
+    def kill_cgroup(group: str) -> bool:
+        groups.append(group)
+        return True
+
+    actor, _ = killer(kill_cgroup=kill_cgroup)
     actor.signal(aim(seen(child()), whole_cgroup="/batch"), sent)
     assert groups == killed
+
+
+@pytest.mark.parametrize(("has_ended", "delivery"), [(True, Delivery.DELIVERED), (False, Delivery.VANISHED)])
+def test_who_dies_with_its_cgroup_before_it_gets_the_signal(
+    child: Children, has_ended: bool, delivery: Delivery
+) -> None:
+    victim = child()
+
+    def kill_cgroup(_: str) -> bool:
+        victim.kill()
+        victim.wait(10)
+        return has_ended
+
+    actor, _ = killer(kill_cgroup=kill_cgroup)
+    assert actor.signal(aim(seen(victim), whole_cgroup="/batch"), Sent.KILL) is delivery
+    assert actor.left() == 0
 
 
 def test_a_whole_cgroup_is_killed_before_its_members_are_looked_at_one_by_one(child: Children) -> None:
@@ -203,14 +224,23 @@ def test_a_whole_cgroup_is_killed_before_its_members_are_looked_at_one_by_one(ch
         steps.append("victim" if process is victim else "other")
         return True
 
-    actor, _ = killer(confirms, steps.append)
+    def kill_cgroup(group: str) -> bool:
+        steps.append(group)
+        return True
+
+    actor, _ = killer(confirms, kill_cgroup)
     actor.signal(aim(victim, other, whole_cgroup="/batch"), Sent.KILL)
     assert steps == ["victim", "/batch", "other"]
 
 
 def test_no_cgroup_is_killed_for_a_victim_that_is_not_who_it_was(child: Children) -> None:
     groups: list[str] = []
-    actor, _ = killer(lambda _: False, groups.append)
+
+    def kill_cgroup(group: str) -> bool:
+        groups.append(group)
+        return True
+
+    actor, _ = killer(lambda _: False, kill_cgroup)
     kill = aim(seen(child()), whole_cgroup="/batch")
     assert actor.signal(kill, Sent.KILL) is Delivery.VANISHED
     assert groups == []

@@ -62,7 +62,7 @@ def test_groups_of_a_recorded_host(host: Path) -> None:
     assert pressure is not None
     assert stalls.read() == {"/a": pressure.full}
     stalls.close()
-    procfs.kill_cgroup("/a")
+    assert procfs.kill_cgroup("/a")
     assert (group / "cgroup.kill").read_bytes() == b"1\n"
 
 
