@@ -130,8 +130,8 @@ class CgroupFS:
     def kill(self, path: str) -> bool:
         """Kill all that is in a v2 group and below, forks in progress included, where the kernel can (5.14).
 
-        Gives whether it did. Only where v2 alone is mounted: elsewhere a path may be one of another hierarchy,
-        with others in it.
+        Gives whether it did. Only where v2 alone is mounted: elsewhere a path may be one of another
+        hierarchy, with others in it.
         """
         folder = self._folder(path)
         if folder is None or self.layout is not Layout.UNIFIED:
