@@ -34,7 +34,7 @@ MACHINES = {
     "small": Machine(mib=512),
     "large": Machine(mib=8192),
     "zram": Machine(),
-    "nopsi": Machine(cmdline=("psi=0",)),
+    "nopsi": Machine(mib=512, cmdline=("psi=0",)),
     "cgroup1": Machine(cmdline=FIRST_VERSION),
     "sources": Machine(cmdline=(*FIRST_VERSION, "delayacct")),
 }

@@ -1,4 +1,4 @@
-"""A kernel that does not account for stalls (psi=0): said once, and what does not need it goes on."""
+"""A firewall box whose kernel does not account for stalls (psi=0): said once, and what needs none goes on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from pathlib import Path
 from tests.vm.guest import guard
 from tests.vm.guest.check import check
 from tests.vm.guest.guard import GUARD, bad, counter, doctor, events, journal, status
-from tests.vm.guest.hog import leaker_dies
-from tests.vm.guest.host import until
+from tests.vm.guest.hog import flat_out_dies, leaker_dies
+from tests.vm.guest.host import meminfo, until
 
 
 @check(limit=120)
 def starts_and_says_what_is_missing() -> None:
     assert not Path("/proc/pressure/memory").exists()
-    guard.install("")
+    assert meminfo("MemTotal") < 512, meminfo("MemTotal")
+    assert meminfo("SwapTotal") == 0
+    guard.install(Path("/opt/vm/config/utm.toml").read_text())
     told = [event["text"] for event in events("degraded")]
     assert len(told) == 1, told
     assert "psi=1" in told[0], told
@@ -33,6 +35,11 @@ def doctor_says_so_too() -> None:
 @check(limit=90)
 def a_leaker_dies_by_term() -> None:
     leaker_dies("leaker")
+
+
+@check(limit=90)
+def a_process_that_grows_flat_out_dies() -> None:
+    flat_out_dies(4000, within=60)
 
 
 @check()
