@@ -13,16 +13,13 @@ from pathlib import Path
 
 from oomguard.launch import LEAN
 
-PUT_OFF = "from oomguard import lean; sys.meta_path.insert(0, lean.PutOff('inspect')); "
 STEPS = {
     "an interpreter that does nothing": "pass",
     "enum, re, contextlib": "import contextlib, enum, re",
-    "typing": "import typing",
-    "dataclasses": PUT_OFF + "import dataclasses",
     "ctypes": "import ctypes",
     "json, threading, queue": "import json, queue, threading",
     "what else of the standard library": "import fnmatch, mmap, pwd, resource, select, signal, struct, zlib",
-    "our own modules": "import oomguard.start",
+    "our own modules": "from oomguard.lean import spare_typing; spare_typing(); import oomguard.start",
 }
 SCRIPT = """import sys
 sys.path.append(sys.argv[1])

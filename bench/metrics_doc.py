@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 
 from oomguard.collector import RecordCollector
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from tests.specimens import EVENTS, SAMPLE, STATE
 
 _HEAD = """\

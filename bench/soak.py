@@ -29,7 +29,8 @@ from oomguard.handover import NOTHING_OPENED
 from oomguard.helpers import Helpers
 from oomguard.meminfo import Memory
 from oomguard.procfs import ProcFS
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from oomguard.reliever import Reliever
 from oomguard.teller import Teller
 from oomguard.units import KIB, Bytes, Percent, Pid, Seconds

@@ -7,12 +7,11 @@ of kernels up to 2.6.35; `culprit` adds to the kernel's who has grown of late.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
 from math import isqrt
 
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.process import Process
 from oomguard.units import Pages, Pid, Points, Seconds
 
@@ -87,7 +86,7 @@ class Term(StrEnum):
     """What the operator's `adjust` rules add."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Step:
     """One term, and the points once it has been taken into account."""
 

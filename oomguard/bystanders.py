@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from heapq import nlargest
 
 from oomguard.cgroup import contains
 from oomguard.forecast import Slope
+from oomguard.frozen import positional
 from oomguard.pressure import Sample
 from oomguard.process import Key
 from oomguard.ranking import Judged, Ranking
@@ -33,7 +33,7 @@ MOST_PROCESSES = 32
 """And single processes: reading one takes some 10 µs, twenty times a second."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Reading:
     """Of one group, since it was made or is watched."""
 

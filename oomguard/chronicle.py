@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 
 from oomguard import account
@@ -15,7 +14,7 @@ from oomguard.counters import EPISODES, EVENTS_DROPPED, KERNEL_KILLS, POLL_OVERR
 from oomguard.crew import Crew
 from oomguard.event import Event, KernelKilled
 from oomguard.failsafe import Failsafe
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, replace
 from oomguard.phase import Headlines
 from oomguard.pressure import Assessment, Level, Phase, Sample, memory_alone
 from oomguard.record import Writer

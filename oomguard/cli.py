@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _exporter(options: argparse.Namespace) -> int:
-    from oomguard.record import Reader
+    from oomguard.reader import Reader
 
     if options.push_login is not None and options.push is None:
         sys.stderr.write("oomguard: --push-login goes with --push\n")

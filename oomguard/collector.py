@@ -24,7 +24,7 @@ from oomguard.counters import Distribution
 from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Killing, Mode
 from oomguard.pages import Exposition
-from oomguard.record import Reader
+from oomguard.reader import Reader
 from oomguard.state import State, age, current
 from oomguard.units import Seconds
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
 from typing import assert_never
@@ -30,7 +29,7 @@ from oomguard.event import (
     Relieving,
     Storming,
 )
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.plan import HoldReason
 from oomguard.pressure import Reason
 from oomguard.remedy import Action, Result
@@ -45,7 +44,7 @@ class Reload(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Counter:
     """One number that only grows: a family's name and a value for each of its labels."""
 
@@ -53,7 +52,7 @@ class Counter:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Family:
     """Counters of one name, one for each combination of label values."""
 
@@ -66,7 +65,7 @@ class Family:
         return tuple(Counter(self.name, values) for values in product(*(kind for _, kind in self.labels)))
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Histogram:
     """Durations, counted by the first bound that they do not exceed; the last bucket has no bound."""
 

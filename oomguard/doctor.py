@@ -6,13 +6,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 
 from oomguard import check
 from oomguard.config import DEFAULTS, Config, load, record_path
 from oomguard.errors import ConfigErrors
 from oomguard.examination import Examiner
 from oomguard.finding import Finding, Severity, Topic, problem, warning, worst_first
+from oomguard.frozen import plain
 from oomguard.guardfindings import (
     UNSEEN,
     Absent,
@@ -70,7 +70,7 @@ def words(findings: Iterable[Finding]) -> str:
 
 def document(findings: Iterable[Finding]) -> str:
     """`findings` as one JSON document."""
-    return json.dumps({"findings": [asdict(each) for each in findings]}, indent=2)
+    return json.dumps({"findings": [plain(each) for each in findings]}, indent=2)
 
 
 def _lines(findings: tuple[Finding, ...]) -> Iterator[str]:

@@ -8,12 +8,12 @@ guard, and each would-be kill is reported once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from oomguard.cgroup import contains
 from oomguard.episode import Sent
 from oomguard.errors import Gone, Malformed
 from oomguard.event import Mode
+from oomguard.frozen import positional, replace
 from oomguard.kill import Delivery
 from oomguard.plan import Kill
 from oomguard.pressure import Sample
@@ -23,7 +23,7 @@ from oomguard.psi import Pressure
 from oomguard.units import Bytes, Seconds
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Stall:
     """The totals that tell the stall: PSI's, and for hosts without PSI what its estimate rests on."""
 

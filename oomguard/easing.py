@@ -6,13 +6,13 @@ Nothing here waits or kills, and no kill waits for it. Events are left in `event
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import assert_never
 
 from oomguard import account, effect
 from oomguard.badness import Machine
 from oomguard.cgroup import contains
 from oomguard.event import Event, Mode, Person
+from oomguard.frozen import mutable
 from oomguard.orders import (
     Found,
     Order,
@@ -42,7 +42,7 @@ WITH_EFFECT = frozenset((Result.DONE, Result.PARTLY))
 NOTHING = Bytes(0)
 
 
-@dataclass(slots=True)
+@mutable
 class _Trial:
     """An act that was ordered."""
 
@@ -135,7 +135,8 @@ class Easing:
     def _try(self, act: Act, subject: Person | None, sample: Sample, assessment: Assessment) -> None:
         self._number += 1
         until = Seconds(sample.at + FORGOTTEN_AFTER)
-        self._trials[self._number] = _Trial(act, subject, self._watch.start(sample), until)
+        start = self._watch.start(sample)
+        self._trials[self._number] = _Trial(act=act, subject=subject, start=start, until=until)
         if not self._reliever.order(_order(self._number, act)):
             refused = Tried(number=self._number, result=Result.REFUSED, amount=NOTHING)
             self._learn(refused, sample, assessment)

@@ -9,10 +9,8 @@ A group is limited by the smallest of memory.max and memory.high, its own and th
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from oomguard.forecast import Exhaustion, Slope
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, replace
 from oomguard.gauge import (
     ARMED_PAUSE,
     ARMING_FACTOR,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import IntEnum, StrEnum
 from typing import assert_never
 
@@ -24,7 +23,7 @@ from oomguard.event import (
     Relieving,
     Storming,
 )
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, replace
 from oomguard.journalfields import Fields
 from oomguard.wording import Mounts
 

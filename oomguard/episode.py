@@ -15,11 +15,10 @@ which shrinks with the headroom and is never given back; then wait for the memor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional, replace
 from oomguard.pressure import Level
 from oomguard.units import Bytes, Pages, Seconds
 
@@ -100,14 +99,14 @@ class Episode:
     best_at: Seconds
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Signal:
     """Send this to the victim and its scope; after KILL, have its memory released at once."""
 
     sent: Sent
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class WaitUntil:
     """Nothing to do before then, unless the victim exits."""
 

@@ -29,7 +29,7 @@ from oomguard.mountinfo import hides_processes
 from oomguard.pressure import Assessment
 from oomguard.privilege import Capability, Privileges, holds, parse_privileges
 from oomguard.procfs import ProcFS
-from oomguard.record import Reader
+from oomguard.reader import Reader
 from oomguard.sampler import Sampler
 from oomguard.settingfindings import Matched
 from oomguard.state import current

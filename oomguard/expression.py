@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from re import _parser as sre  # type: ignore[attr-defined]  # no public module has the parse tree
 from typing import Any
+
+from oomguard.frozen import positional
 
 LONGEST = 4096
 """A name is matched up to this many characters."""
@@ -29,7 +30,7 @@ _ALLOWED = 24 * LONGEST**2
 """Work that two long repeats in a row may cost: about 0.2 s on a small machine."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Cost:
     """Of matching a part of an expression from one position."""
 

@@ -12,7 +12,6 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from oomguard import account, badness
 from oomguard.badness import Machine, Policy
@@ -20,7 +19,7 @@ from oomguard.census import resolver_for
 from oomguard.config import Config
 from oomguard.episode import Sent
 from oomguard.event import Killing, Mode
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, mutable
 from oomguard.hostfile import read
 from oomguard.pressure import Level, Reason, memory_alone
 from oomguard.process import Key
@@ -52,7 +51,7 @@ class Look:
     level: Level
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable
 class _Flight:
     """The one victim in flight."""
 

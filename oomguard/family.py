@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from enum import StrEnum
 from itertools import islice
 
 from oomguard.badness import GROWTH_WEIGHT
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, replace
 from oomguard.ranking import ORDER, Candidate, Judged, Ranking, is_gone
 from oomguard.units import Pages, Pid
 

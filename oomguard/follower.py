@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from oomguard.errors import RecordError
-from oomguard.record import Reader, Told
+from oomguard.reader import Reader, Told
 
 
 class Follower:

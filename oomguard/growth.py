@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from oomguard.frozen import mutable
 from oomguard.units import Pages, Seconds
 
 SHORT = Seconds(10.0)
@@ -14,7 +13,7 @@ HABIT = 6
 gain all that they hold in the minutes after their start, and little of it in the last seconds of these."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Span:
     """What was held at two instants, so that there is always one from half the span to the whole span ago.
 
@@ -63,7 +62,7 @@ class Past:
 
 def _begun(length: Seconds, born: Seconds, at: Seconds, held: Pages) -> _Span:
     if at - born >= length:
-        return _Span(length, held, held, at)
-    span = _Span(length, Pages(0), Pages(0), born)
+        return _Span(length=length, older=held, newer=held, newer_at=at)
+    span = _Span(length=length, older=Pages(0), newer=Pages(0), newer_at=born)
     span.note(at, held)
     return span

@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from oomguard import bystanders, fallback
@@ -32,6 +31,7 @@ from oomguard.event import (
 )
 from oomguard.failsafe import Failsafe
 from oomguard.fallback import Fallback
+from oomguard.frozen import replace
 from oomguard.gauge import LONGEST_PAUSE, pause
 from oomguard.handover import Opened
 from oomguard.helpers import Helpers

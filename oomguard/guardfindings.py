@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from oomguard.event import Degraded, Mode
 from oomguard.finding import Finding, Topic, note, problem, warning, well
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.names import printable, quoted
 from oomguard.privilege import COSTS, SILENT, Capability, Privileges, holds, lacking
 from oomguard.state import State
@@ -41,7 +40,7 @@ ENOUGH = Bytes(16 * MIB)
 """What the guard locks in memory (docs/footprint.md)."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Absent:
     """No guard runs, as far as its record tells."""
 

@@ -24,7 +24,7 @@ from oomguard.event import Lifecycle, LifecycleChanged
 from oomguard.follower import Follower
 from oomguard.hook import Hook, Occasion, occasion
 from oomguard.names import printable
-from oomguard.record import Told
+from oomguard.reader import Told
 from oomguard.units import Seconds
 from oomguard.wording import line
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from oomguard import account
 from oomguard.badness import Machine
@@ -27,6 +26,7 @@ from oomguard.episode import (
 )
 from oomguard.event import Event, Killing, Person
 from oomguard.forecast import Pace
+from oomguard.frozen import mutable, replace
 from oomguard.holders import Held, holders, is_elsewhere
 from oomguard.kill import Actor, Delivery
 from oomguard.meminfo import Holdings
@@ -58,7 +58,7 @@ NAMES_TAKE = Seconds(0.5)
 """For so long those who are not judged yet are waited for: by the next poll they mostly are."""
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable
 class _Flight:
     """The one victim in flight."""
 

@@ -25,7 +25,7 @@ from systemd.journal import sendv  # type: ignore[import-untyped]  # it has no t
 from oomguard import entry, tmpfs
 from oomguard.entry import Entry
 from oomguard.event import Event, Holding, Lifecycle, LifecycleChanged
-from oomguard.record import Reader, Told
+from oomguard.reader import Reader, Told
 from oomguard.state import State
 from oomguard.stopunit import Stopper, unit_to_stop
 from oomguard.teller import Ledger

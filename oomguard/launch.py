@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.util import find_spec, module_from_spec
 from typing import NoReturn
 
 from oomguard.config import Address, Config, build, read
 from oomguard.event import Mode
+from oomguard.frozen import replace
 from oomguard.handover import NOTHING_OPENED, Legacy, Opened
 from oomguard.procfs import ProcFS
 from oomguard.sources import Source, wanted

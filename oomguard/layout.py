@@ -6,13 +6,13 @@ sequence number, so that new content never passes under an old number, nor the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from struct import Struct
 from zlib import crc32
 
 from oomguard import codec
 from oomguard.counters import COUNTERS, HISTOGRAMS, TABLE_SIZE
 from oomguard.event import Person
+from oomguard.frozen import positional
 from oomguard.packing import SAMPLE, STATE, WATCHED
 from oomguard.pressure import Figures, GroupFigures, Level, Phase, Reason
 
@@ -24,9 +24,11 @@ HEADER = Struct(f"=8sIIQ{BOOT_ID}s4x")
 PAGE = 4096
 SLOT = Struct("=QII")
 """What stands before the content of a slot: sequence number, length, CRC."""
+WALL = Struct("=d")
+"""The time of day, before the JSON of an event."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Ring:
     """Slots of one size that are written in turn; the first entry ever has the sequence number 1."""
 
@@ -73,8 +75,8 @@ _MEANING = (
     (STATES, SAMPLES, EVENTS, STATE.format, SAMPLE.format, WATCHED.format),
     (tuple(Phase), tuple(Level), tuple(Reason)),
     (COUNTERS, HISTOGRAMS),
-    tuple((tag, [(f.name, f.type) for f in fields(kind)]) for tag, kind in codec.KINDS.items()),
-    tuple((f.name, f.type) for kind in (Person, Figures, GroupFigures) for f in fields(kind)),
+    tuple((tag, list(kind.__annotations__.items())) for tag, kind in codec.KINDS.items()),
+    tuple(field for kind in (Person, Figures, GroupFigures) for field in kind.__annotations__.items()),
 )
 FINGERPRINT = crc32(repr(_MEANING).encode())
 """Differs as soon as any part of the layout does, so that no reader takes one cell or word for another."""

@@ -7,12 +7,11 @@ systemd writes ManagedOOMPreference= of a unit to an extended attribute of its c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from enum import StrEnum
 from typing import assert_never
 
 from oomguard.cgroup import contains
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, replace
 from oomguard.rules import Standing, Verdict
 
 

@@ -7,13 +7,12 @@ Nothing that a process can choose (pid, name, cgroup) is ever a label.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
 from oomguard.counters import FAMILIES, Counter
 from oomguard.event import Killing, Mode
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.pressure import Level, Phase, Reason, Sample, StallOf
 from oomguard.state import State
 
@@ -28,7 +27,7 @@ class Kind(StrEnum):
     COUNTER = "counter"
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Metric:
     """A metric with all its values; each value comes with one label value for each label."""
 

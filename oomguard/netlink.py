@@ -13,7 +13,6 @@ import os
 import socket
 import struct
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any, assert_never
 
 from pyroute2.netlink import (  # type: ignore[import-untyped]  # it has no type hints
@@ -30,6 +29,7 @@ from pyroute2.netlink import (  # type: ignore[import-untyped]  # it has no type
 
 from oomguard.delays import LONGEST, Accounting
 from oomguard.errors import Malformed
+from oomguard.frozen import replace
 from oomguard.handover import NOTHING_OPENED, Opened
 from oomguard.procevents import MOST, Subscription
 from oomguard.sources import Source

@@ -11,9 +11,9 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
+from oomguard.frozen import plain
 from oomguard.remedy import Action
 from oomguard.restraint import Note
 from oomguard.trust import check_file, check_folder
@@ -50,7 +50,7 @@ class Notes:
 
     def write(self, notes: Iterable[Note]) -> None:
         """Note these and no others. Raises `OSError`, and then may have noted some of them alone."""
-        lines = "".join(f"{json.dumps(asdict(note))}\n" for note in notes).encode("ascii")
+        lines = "".join(f"{json.dumps(plain(note))}\n" for note in notes).encode("ascii")
         # Lines that are left until they are cut off are of the undone: undoing twice does no harm.
         os.pwrite(self._fd, lines, 0)
         os.ftruncate(self._fd, len(lines))

@@ -6,10 +6,9 @@ An order fits into PIPE_BUF, so that it is written whole or not at all (pipe(7))
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, plain
 from oomguard.process import Key
 from oomguard.remedy import Action, Ending, Result
 from oomguard.rules import Signal
@@ -90,8 +89,8 @@ Report = Tried | Undone | Found
 
 def encode(message: Order | Report) -> bytes:
     """One line."""
-    plain = {"kind": type(message).__name__, **asdict(message)}
-    return json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n"
+    words = {"kind": type(message).__name__, **plain(message)}
+    return json.dumps(words, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def decode_order(line: bytes) -> Order:

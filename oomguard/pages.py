@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import field
 from http import HTTPStatus
 from typing import Protocol
 
@@ -62,6 +61,9 @@ class Request:
     accept_encoding: str = ""
 
 
+_NONE: Mapping[str, str] = {}
+
+
 @frozen
 class Answer:
     """What it is told."""
@@ -69,7 +71,7 @@ class Answer:
     status: HTTPStatus
     body: bytes
     content_type: str = _TEXT
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NONE
 
 
 def answer(request: Request, source: Source) -> Answer:

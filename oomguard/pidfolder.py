@@ -13,13 +13,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from oomguard.cgroup import NO_CGROUP, Membership, parse_cgroup
 from oomguard.errors import Gone
 from oomguard.fields import parse_int
+from oomguard.frozen import replace
 from oomguard.hostfile import parsed, read, read_start
 from oomguard.names import decode
 from oomguard.process import Process, Stat, Statm, Status, parse_stat, parse_statm, parse_status

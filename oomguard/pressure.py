@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from enum import StrEnum
+from typing import Any
 
 from oomguard.frozen import frozen
 from oomguard.meminfo import Holdings, Memory
@@ -73,6 +73,10 @@ class Limits:
     commit: Percent
 
 
+NOTHING: Mapping[Any, Any] = {}
+"""Known of nobody."""
+
+
 @frozen
 class Sample:
     """The host's memory at one instant."""
@@ -82,11 +86,11 @@ class Sample:
     pressure: Pressure | None
     """None where the kernel does not account for it."""
     vmstat: VmStat
-    stalls: Mapping[str, Seconds] = field(default_factory=dict)
+    stalls: Mapping[str, Seconds] = NOTHING
     """The full stall of each control group that is watched, since it was made."""
-    disk_waits: Mapping[str, Seconds] = field(default_factory=dict)
+    disk_waits: Mapping[str, Seconds] = NOTHING
     """How long all of each of them has waited for disks, whatever for; empty with plenty of memory."""
-    delays: Mapping[Key, Delays] = field(default_factory=dict)
+    delays: Mapping[Key, Delays] = NOTHING
     """What each process that is watched has waited for, as of the poll before; empty where nobody knows."""
     swap_cost: float = 0.0
     """What a byte of free swap takes of memory once it is used: 0 on a disk, up to 1 in compressed memory."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from oomguard.errors import Malformed
 from oomguard.fields import number, whole
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.names import decode
 from oomguard.units import KIB, Pages, Pid, Ticks, Uid
 
 _PF_KTHREAD = 0x00200000
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@positional
 class Key:
     """The identity of a process: pids are reused, pids with their start time are not."""
 
     pid: Pid
     starttime: Ticks
+
+    def __lt__(self, other: Key) -> bool:
+        return (self.pid, self.starttime) < (other.pid, other.starttime)
 
 
 @frozen

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 
 from oomguard import pidfolder
 from oomguard.arcstats import parse_arcstats
@@ -16,6 +15,7 @@ from oomguard.cgroup import Layout, Membership
 from oomguard.cgroupfs import IO_PRESSURE, MEMORY_PRESSURE, CgroupFS, GroupStalls
 from oomguard.errors import Malformed
 from oomguard.fields import parse_int
+from oomguard.frozen import replace
 from oomguard.groupmarks import GroupMarks
 from oomguard.hostfile import KeptOpen, parsed, read
 from oomguard.meminfo import (

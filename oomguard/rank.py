@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
 from oomguard import badness
@@ -14,12 +13,12 @@ from oomguard.census import Census, resolver_for
 from oomguard.config import Config
 from oomguard.errors import Gone, OomguardError, RecordError
 from oomguard.family import worst_family_first
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.names import printable
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Exempt, Judged, Score, Spared, rank, score, spared_for
-from oomguard.record import Reader
+from oomguard.reader import Reader
 from oomguard.rules import Scope, Standing
 from oomguard.state import current
 from oomguard.units import Bytes, Pages, Pid, Points, Seconds, Ticks
@@ -62,7 +61,7 @@ class Entry:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class SparedEntry:
     """One process that may not die, and why."""
 

@@ -7,9 +7,9 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from oomguard.errors import RecordError
+from oomguard.frozen import positional
 from oomguard.layout import BOOT_ID, MAGIC, SIZE, TABLE, header
 from oomguard.trust import check_file, check_folder
 
@@ -21,7 +21,7 @@ _SANE = 1 << 62
 """Above any sequence number or count that a guard can reach."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Claim:
     """A record that this process alone may write: the file, and the lock that says so."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from itertools import islice
 
 from oomguard.cgroup import NO_CGROUP
 from oomguard.errors import Gone, Malformed
+from oomguard.frozen import mutable, replace
 from oomguard.growth import Past
 from oomguard.marks import FREE, Allegiance, heeding
 from oomguard.process import Process
@@ -37,7 +37,7 @@ COMM_LENGTH = 15
 """TASK_COMM_LEN less the terminator."""
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable
 class Dossier:
     """What is known of one process."""
 

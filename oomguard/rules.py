@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import assert_never
 
 from oomguard.expression import LONGEST, compile_bounded
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional, replace
 
 
 class Effect(StrEnum):
@@ -71,7 +70,7 @@ class Field(StrEnum):
     CMDLINE = "cmdline"
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Pattern:
     """A glob or a `re:` expression that must match the whole value."""
 

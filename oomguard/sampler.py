@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 
 from oomguard import swapspace
 from oomguard.delays import UNKNOWN, NoDelays, TaskDelays
+from oomguard.frozen import replace
 from oomguard.meminfo import Memory
 from oomguard.pressure import Sample
 from oomguard.process import Key

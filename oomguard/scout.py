@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from oomguard.badness import Machine, Policy
 from oomguard.census import FRESH, Census
 from oomguard.family import worst_family_first
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, replace
 from oomguard.ladder import Basis, Ladder, enclosed
 from oomguard.pressure import GroupFigures, Reason, Sample
 from oomguard.process import Key

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from oomguard.frozen import positional
 from oomguard.meminfo import Memory
 from oomguard.psi import Pressure
 from oomguard.units import Seconds
@@ -18,7 +17,7 @@ STALLED_RATE = 0.01
 """Without PSI, an interval is a stall when tasks reclaimed and refaulted this share of memory a second."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Totals:
     """Since boot."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from dataclasses import replace
 
 from oomguard import resident
 from oomguard.companion import Companion
 from oomguard.config import Config, build, load
 from oomguard.errors import OomguardError, RecordError
 from oomguard.event import Mode
+from oomguard.frozen import replace
 from oomguard.guard import Guard
 from oomguard.handover import Legacy
 from oomguard.helpers import Helpers

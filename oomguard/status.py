@@ -7,18 +7,17 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from oomguard import codec, tmpfs, wording
 from oomguard.counters import FAMILIES, Counter
 from oomguard.errors import Gone, RecordError
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, plain
 from oomguard.holders import Held, holders, swapped
 from oomguard.names import printable
 from oomguard.process import Process
 from oomguard.procfs import ProcFS
-from oomguard.record import Reader, Told
+from oomguard.reader import Reader, Told
 from oomguard.state import State, age, current
 from oomguard.units import Bytes, Seconds
 from oomguard.wording import Mounts, because, sentence, size
@@ -83,7 +82,7 @@ def document(status: Status) -> str:
     return json.dumps(
         {
             "age_seconds": status.age,
-            "state": asdict(status.state),
+            "state": plain(status.state),
             "counters": {
                 family.name: [
                     {

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from enum import StrEnum
 
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.process import Key
 from oomguard.ranking import EXPORTER_UNIT, Judged, Ranking, SparedProcess, is_gone
 from oomguard.units import Pid, Seconds, Uid
@@ -80,7 +79,7 @@ class Storm:
     obstacle: Obstacle | None
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Death:
     """A victim, by where it came from."""
 

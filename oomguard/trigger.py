@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import math
 import os
-from dataclasses import dataclass
 from enum import StrEnum
 
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, positional
 from oomguard.units import Seconds
 
 ALARM_STALL = Seconds(0.15)
@@ -42,7 +41,7 @@ class Trigger:
         os.close(self.fd)
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class NoTrigger:
     """There is none to be had: the loop sees stalls by polling alone."""
 

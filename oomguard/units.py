@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import NewType
+from typing import NewType, TypeAlias
 
+from oomguard.frozen import positional
 from oomguard.names import quoted
 
 Pid = NewType("Pid", int)
@@ -39,7 +39,7 @@ DURATIONS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _MEASURE = re.compile(r"(-?)([0-9]+(?:\.[0-9]+)?) ?([A-Za-z%]*)")
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Percent:
     """A share of some total, from 0 to 100."""
 
@@ -50,7 +50,7 @@ class Percent:
         return Bytes(int(total * self.value / 100))
 
 
-Amount = Percent | Bytes
+Amount: TypeAlias = "Percent | Bytes"
 """Memory as the configuration gives it: a share of a total, or a size."""
 
 

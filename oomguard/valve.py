@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import assert_never
 
 from oomguard import restraint
 from oomguard.cgroupfs import CgroupFS
+from oomguard.frozen import mutable
 from oomguard.notes import Notes
 from oomguard.nudge import nudge
 from oomguard.orders import (
@@ -98,7 +98,7 @@ def teller(reports: int) -> Tell:
     return tell
 
 
-@dataclass(slots=True)
+@mutable
 class _Standing:
     """A restraint in force."""
 
@@ -120,7 +120,7 @@ class Valve:
         left = notes.read() if notes else ()
         # Numbers that no order has.
         self._standing = {
-            -number: _Standing(note, Seconds(0.0), Ending.LEFT_BEHIND)
+            -number: _Standing(note=note, until=Seconds(0.0), ending=Ending.LEFT_BEHIND)
             for number, note in enumerate(left, start=1)
         }
 
@@ -166,7 +166,7 @@ class Valve:
         try:
             note = restraint.plan(self._groups, order.action, order.cgroup, order.members)
             until = Seconds(now + order.lasts)
-            self._standing[order.number] = _Standing(note, until, Ending.TIME)
+            self._standing[order.number] = _Standing(note=note, until=until, ending=Ending.TIME)
             self._note()
             restraint.restrain(self._groups, note)
         except Refusal as refusal:

@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 
 from oomguard.cgroupfs import CgroupFS
 from oomguard.enclosure import Enclosure, Entry, Reading
+from oomguard.frozen import mutable, replace
 from oomguard.gauge import LONGEST_PAUSE
 from oomguard.groupmemory import UNREADABLE, GroupMemory
 from oomguard.pressure import Assessment, Figures, GroupFigures, Level, Reason, Sample
@@ -28,7 +28,7 @@ Pretended = Callable[[str], Bytes]
 """How much of a group's memory a dry run takes for free."""
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable
 class _Ward:
     """A group that is watched."""
 

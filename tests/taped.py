@@ -28,7 +28,8 @@ from oomguard.pressure import Reason, Sample
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from oomguard.sampler import Sampler
 from oomguard.units import Bytes, Pid, Seconds
 from oomguard.vmstat import VmStat

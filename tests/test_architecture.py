@@ -29,9 +29,9 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "words": frozenset(
         {
-            "event", "account", "counters", "state", "packing", "codec", "layout", "orders", "reliefwords",
-            "wording", "roster", "journalfields", "entry", "finding", "hostfindings", "guardfindings",
-            "settingfindings",
+            "event", "account", "counters", "state", "packing", "codec", "decoder", "layout", "orders",
+            "reliefwords", "wording", "roster", "journalfields", "entry", "finding", "hostfindings",
+            "guardfindings", "settingfindings",
         }
     ),
     "sense": frozenset(
@@ -41,14 +41,14 @@ LAYERS: dict[str, frozenset[str]] = {
         }
     ),
     "record": frozenset(
-        {"trust", "recordfile", "record", "child", "teller", "companion", "reliever", "helpers"}
+        {"trust", "recordfile", "record", "reader", "child", "teller", "companion", "reliever", "helpers"}
     ),
     "act": frozenset({"kill", "dryrun", "restraint", "notes", "nudge", "brake"}),
     "config": frozenset({"table", "documents", "hook", "enclosures", "sections", "config"}),
     "loop": frozenset(
         {
             "scout", "warden", "hunt", "easing", "aftermath", "wakeup", "resident", "fallback", "failsafe",
-            "crew", "chronicle", "guard", "handover", "netlink", "launch", "start", "lean",
+            "crew", "chronicle", "guard", "handover", "netlink", "launch", "start", "untyped", "lean",
         }
     ),
     "people": frozenset(
@@ -88,6 +88,7 @@ HOMES = {
     "psutil": set(),
     "argparse": {"cli"},
     "tomllib": {"documents"},
+    "dataclasses": {"frozen"},
     "ctypes": {"kill", "resident", "exporter", "examination"},
     "subprocess": set(),
     "logging": {"webserver"},

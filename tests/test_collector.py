@@ -22,7 +22,8 @@ from oomguard.episode import Sent
 from oomguard.errors import OomguardError
 from oomguard.event import Mode
 from oomguard.pressure import Reason
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from oomguard.units import Seconds
 from tests.specimens import EVENTS, FIGURES, KILLING, SAMPLE, STATE
 

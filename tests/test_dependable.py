@@ -37,7 +37,8 @@ from oomguard.kill import Killer
 from oomguard.phase import Headlines, Phases
 from oomguard.pressure import Phase
 from oomguard.procfs import ProcFS
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from oomguard.registry import Registry
 from oomguard.reliever import Reliever
 from oomguard.rules import Effect, Field, Rule, pattern

@@ -212,7 +212,7 @@ from functools import partial
 from pathlib import Path
 from oomguard import exporter
 from oomguard.config import Address
-from oomguard.record import Reader
+from oomguard.reader import Reader
 source = partial(Reader.open, Path(sys.argv[1]))
 exporter.serve_for_parent(source, Address(host="127.0.0.1", port=int(sys.argv[2])), 0)
 """

@@ -9,7 +9,8 @@ from oomguard.counters import FAILURES
 from oomguard.event import Event, Failed, Killing, Lifecycle, LifecycleChanged
 from oomguard.failsafe import IN_A_ROW, MOST_TOLD, Broken, Failsafe
 from oomguard.fallback import Fallback
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from tests.specimens import KILLING
 
 

@@ -51,7 +51,8 @@ from oomguard.process import Key
 from oomguard.procevents import Subscription
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from oomguard.reliever import Reliever
 from oomguard.remedy import Action, AfterKill, Ending, Restraint
 from oomguard.rules import Effect, Field, Rule, Signal, pattern

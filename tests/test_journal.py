@@ -18,7 +18,8 @@ from oomguard import entry, journal, tmpfs
 from oomguard.entry import Entry, MessageId, Priority
 from oomguard.event import Degraded, Event, Lifecycle, Mode
 from oomguard.plan import HoldReason
-from oomguard.record import Reader, Writer
+from oomguard.reader import Reader
+from oomguard.record import Writer
 from oomguard.stopunit import Stopper
 from oomguard.storm import Response
 from oomguard.teller import Ledger

@@ -27,7 +27,8 @@ from oomguard.packing import SAMPLE as SAMPLE_LAYOUT
 from oomguard.packing import STATE as STATE_LAYOUT
 from oomguard.packing import pack_sample, pack_state, unpack_sample, unpack_state
 from oomguard.pressure import Reason, Sample
-from oomguard.record import Reader, Told, Writer
+from oomguard.reader import Reader, Told
+from oomguard.record import Writer
 from oomguard.state import State, Watched, current
 from oomguard.units import Bytes, Seconds
 from tests import specimens

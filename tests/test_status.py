@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oomguard import codec, status, tmpfs
+from oomguard import decoder, status, tmpfs
 from oomguard.counters import KERNEL_KILLS, POLLS
 from oomguard.errors import RecordError
 from oomguard.event import Degraded
@@ -120,7 +120,9 @@ def test_the_document_holds_the_same(path: Path, writer: Writer) -> None:
     assert {"reason": "stall", "signal": "term", "value": 1} in document["counters"]["kills"]
     assert document["counters"]["kernel_kills"] == [{"value": 2}]
     events = [
-        codec.decode(json.dumps({key: each[key] for key in each if key not in ("sequence", "time")}).encode())
+        decoder.decode(
+            json.dumps({key: each[key] for key in each if key not in ("sequence", "time")}).encode()
+        )
         for each in document["events"]
     ]
     assert tuple(events) == EVENTS[-status.LAST :]

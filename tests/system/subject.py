@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from oomguard.counters import Counter
 from oomguard.event import Event
-from oomguard.record import Reader
+from oomguard.reader import Reader
 from oomguard.state import State
 from tests.system.hog import MARK, on_cpu_lists
 from tests.system.patience import PATIENCE, eventually
