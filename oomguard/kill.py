@@ -10,15 +10,15 @@ import ctypes
 import os
 import select
 import signal
-import threading
+from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from queue import SimpleQueue
 from typing import Protocol
 
 from oomguard.episode import Sent
 from oomguard.event import Mode
+from oomguard.mailbox import Mailbox
 from oomguard.plan import Kill
 from oomguard.pressure import Sample
 from oomguard.process import Key, Process
@@ -186,19 +186,19 @@ class Releaser:
     """
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[int] = SimpleQueue()
+        self._pidfds: Mailbox[int] = Mailbox()
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
-        threading.Thread(target=self._work, name="release", daemon=True).start()
+        start_new_thread(self._work, ())
 
     def release(self, pidfd: int) -> None:
         """Have the memory of this dying process freed; the caller may close `pidfd` at any time."""
         # Without a descriptor to spare, it is left to the kernel's own reaping.
         with suppress(OSError):
-            self._queue.put(os.dup(pidfd))
+            self._pidfds.put(os.dup(pidfd))
 
     def _work(self) -> None:
         while True:
-            fd = self._queue.get()
+            fd = self._pidfds.take()
             # What fails is left to the kernel's own reaping: the process is dying anyway.
             self._syscall(PROCESS_MRELEASE, fd, 0)
             os.close(fd)

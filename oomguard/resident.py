@@ -11,7 +11,7 @@ import fcntl
 import gc
 import os
 import resource
-import threading
+from _thread import stack_size
 from contextlib import suppress
 
 from oomguard.units import KIB, MIB, Bytes
@@ -100,7 +100,7 @@ def hold_descriptors(number: int) -> None:
 
 def shrink_stacks() -> None:
     """Gives the threads to come small stacks: a locked stack counts in full."""
-    threading.stack_size(STACK)
+    stack_size(STACK)
 
 
 def pause_collector() -> None:

@@ -7,13 +7,14 @@ server that is down. The deciding thread asks here, goes on, and collects what h
 from __future__ import annotations
 
 import pwd
-import threading
 import time
+from _thread import start_new_thread
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 
 from oomguard.errors import Gone, Malformed
 from oomguard.frozen import frozen
+from oomguard.mailbox import Mailbox
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.rules import Field
@@ -47,8 +48,8 @@ class Resolver:
         """`fields`: what is asked for; what is not is not read."""
         self._procfs = procfs
         self._fields = fields
-        self._asked: SimpleQueue[tuple[Pid, Uid] | None] = SimpleQueue()
-        self._found: SimpleQueue[Names] = SimpleQueue()
+        self._asked: Mailbox[tuple[Pid, Uid] | None] = Mailbox()
+        self._found: deque[Names] = deque()
         self._users: dict[Uid, str | None] = {}
         self._workers: list[_Worker] = []
         self._hire()
@@ -67,17 +68,12 @@ class Resolver:
         now = time.monotonic()
         if len(self._workers) < MOST_WORKERS and all(worker.is_stuck(now) for worker in self._workers):
             self._hire()
-        names = []
-        while True:
-            try:
-                names.append(self._found.get_nowait())
-            except Empty:
-                return tuple(names)
+        return tuple(self._found.popleft() for _ in range(len(self._found)))
 
     def _hire(self) -> None:
         worker = _Worker(self._asked, self._resolve)
         self._workers.append(worker)
-        worker.start()
+        start_new_thread(worker.run, ())
 
     def _resolve(self, pid: Pid, uid: Uid) -> None:
         user = self._user(uid) if Field.USER in self._fields else None
@@ -86,7 +82,7 @@ class Resolver:
             stat = self._procfs.stat(pid)
         except (Gone, Malformed, OSError):
             return
-        self._found.put(Names(key=stat.key, image=stat.image, uid=uid, user=user, cmdline=cmdline))
+        self._found.append(Names(key=stat.key, image=stat.image, uid=uid, user=user, cmdline=cmdline))
 
     def _user(self, uid: Uid) -> str | None:
         if uid not in self._users:
@@ -97,13 +93,10 @@ class Resolver:
         return self._users[uid]
 
 
-class _Worker(threading.Thread):
-    """One thread that may wait."""
+class _Worker:
+    """What one thread does, which may wait."""
 
-    def __init__(
-        self, asked: SimpleQueue[tuple[Pid, Uid] | None], resolve: Callable[[Pid, Uid], None]
-    ) -> None:
-        super().__init__(name="resolve", daemon=True)
+    def __init__(self, asked: Mailbox[tuple[Pid, Uid] | None], resolve: Callable[[Pid, Uid], None]) -> None:
         self._asked = asked
         self._resolve = resolve
         self._since: float | None = None
@@ -115,7 +108,7 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         """Resolve until told to end."""
-        while (asked := self._asked.get()) is not None:
+        while (asked := self._asked.take()) is not None:
             self._since = time.monotonic()
             self._resolve(*asked)
             self._since = None

@@ -81,7 +81,7 @@ class WatchedProcFS(ProcFS):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.reads: Counter[str] = Counter()
-        self.readers: set[str] = set()
+        self.readers = set[int]()
 
     def pids(self) -> list[Pid]:
         return [pid for pid in super().pids() if pid != os.getpid()]
@@ -96,7 +96,7 @@ class WatchedProcFS(ProcFS):
 
     def cmdline(self, pid: Pid) -> str:
         self.reads["cmdline"] += 1
-        self.readers.add(threading.current_thread().name)
+        self.readers.add(threading.get_ident())
         return super().cmdline(pid)
 
 

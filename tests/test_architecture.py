@@ -37,7 +37,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "sense": frozenset(
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "arrivals",
-            "census", "sampler", "procevents", "delays", "groupmarks", "groupmemory",
+            "mailbox", "census", "sampler", "procevents", "delays", "groupmarks", "groupmemory",
         }
     ),
     "record": frozenset(
@@ -88,6 +88,8 @@ HOMES = {
     "psutil": set(),
     "argparse": {"cli"},
     "tomllib": {"documents"},
+    "_thread": {"kill", "mailbox", "resident", "resolver"},
+    "threading": {"valve"},
     "dataclasses": {"frozen"},
     "ctypes": {"kill", "resident", "exporter", "examination"},
     "subprocess": set(),

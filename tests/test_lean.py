@@ -11,6 +11,8 @@ COSTLY = {
     "dataclasses",
     "copy",
     "importlib.util",
+    "threading",
+    "queue",
     "oomguard.reader",
     "oomguard.decoder",
 }

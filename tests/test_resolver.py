@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import _thread
 import os
 import pwd
 import shutil
-import threading
 import time
 from pathlib import Path
 
@@ -117,13 +117,13 @@ def test_names_say_whose_they_are(root: Path, change: dict[str, int]) -> None:
 
 
 def test_it_ends_once_it_is_closed(root: Path) -> None:
-    before = threading.active_count()
+    before = _thread._count()
     asker = Asker(root)
     asker.ask(10)
     assert asker.waited(10)
-    assert threading.active_count() == before + 1
+    assert _thread._count() == before + 1
     asker.resolver.close()
-    assert eventually(lambda: threading.active_count() == before)
+    assert eventually(lambda: _thread._count() == before)
 
 
 def test_nobody_waits_for_a_command_line_that_never_comes(root: Path) -> None:
@@ -149,15 +149,15 @@ def test_the_others_are_asked_by_another_thread(root: Path, monkeypatch: pytest.
 
 def test_threads_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "STUCK_AFTER", 0.0)
-    before = threading.active_count()
+    before = _thread._count()
     asker = Asker(root)
     stuck = stick(root, 10)
     for _ in range(3 * MOST_WORKERS):
         asker.ask(10)
-    assert eventually(lambda: asker.found() == [] and threading.active_count() == before + MOST_WORKERS)
+    assert eventually(lambda: asker.found() == [] and _thread._count() == before + MOST_WORKERS)
     for _ in range(100):
         asker.found()
-    assert threading.active_count() == before + MOST_WORKERS
+    assert _thread._count() == before + MOST_WORKERS
     for _ in range(3 * MOST_WORKERS):
         loosen(stuck)
 
