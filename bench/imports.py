@@ -15,11 +15,11 @@ from oomguard.launch import LEAN
 
 STEPS = {
     "an interpreter that does nothing": "pass",
-    "enum, re, contextlib": "import contextlib, enum, re",
+    "enum, contextlib": "import contextlib, enum",
     "ctypes": "import ctypes",
-    "json, threading, queue": "import json, queue, threading",
-    "what else of the standard library": "import fnmatch, mmap, pwd, resource, select, signal, struct, zlib",
+    "what else of the standard library": "import mmap, pwd, resource, select, signal, struct, zlib",
     "our own modules": "from oomguard.lean import spare_typing; spare_typing(); import oomguard.start",
+    "(for rules and globs) re": "import oomguard.expression",
 }
 SCRIPT = """import sys
 sys.path.append(sys.argv[1])

@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from oomguard.cgroup import Layout
@@ -107,6 +106,9 @@ class CgroupFS:
         parent, _, last = path.rpartition("/")
         if MAGIC.isdisjoint(last):
             return [path]
+        # Loads `re`, so only for who has such a path: the first time as its configuration comes into force.
+        from fnmatch import fnmatchcase  # noqa: PLC0415
+
         return [f"{parent}/{name}" for name in self.children(parent or "/") if fnmatchcase(name, last)]
 
     def marks(self, path: str) -> Marks:

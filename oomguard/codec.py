@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from oomguard.event import (
@@ -20,6 +19,7 @@ from oomguard.event import (
     Storming,
 )
 from oomguard.frozen import plain
+from oomguard.jsontext import dumped
 
 KINDS: dict[str, type[Event]] = {
     "killing": Killing,
@@ -66,7 +66,7 @@ def encode(event: Event, room: int) -> bytes:
 
 
 def _dump(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    return dumped(told).encode("ascii")
 
 
 def _cut(told: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os.path
-import re
 from functools import partial
 from itertools import chain
 
@@ -17,7 +16,7 @@ from oomguard.event import Mode
 from oomguard.frozen import frozen
 from oomguard.hook import MOST_HOOKS, Hook
 from oomguard.hook import parse as parse_hook
-from oomguard.names import quoted
+from oomguard.names import DIGITS, LETTERS, quoted
 from oomguard.pressure import Limit, Limits, StallOf
 from oomguard.remedy import AfterKill, Remedies, Restraint
 from oomguard.rules import Effect, Field, Rule, Scope, Signal, pattern
@@ -34,7 +33,8 @@ DEFAULT_PATH = "/etc/oomguard/oomguard.toml"
 MOST_RULES = 64
 """Each rule is a label of the metrics, and is tried on every process."""
 
-_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+_HOST = LETTERS | DIGITS | frozenset("._-")
+_IPV6 = DIGITS | frozenset("ABCDEFabcdef:.")
 
 
 @frozen
@@ -169,11 +169,16 @@ def _leniently(path: str | os.PathLike[str] | None) -> Table:
 
 def parse_address(text: str) -> Address:
     """An address such as "127.0.0.1:9797" or "[::1]:9797"; port 0 is any free one. ValueError for others."""
-    found = _ADDRESS.fullmatch(text)
-    if found is None or int(found[3]) > 65535:
+    host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        is_host = ":" in host and _IPV6.issuperset(host)
+    else:
+        is_host = host != "" and _HOST.issuperset(host)
+    if not (is_host and 0 < len(port) <= 5 and DIGITS.issuperset(port) and int(port) <= 65535):
         example = '"127.0.0.1:9797" or "[::1]:9797"'
         raise ValueError(f"{quoted(text)} is not an address and a port such as {example}")
-    return Address(host=found[1] or found[2], port=int(found[3]))
+    return Address(host=host, port=int(port))
 
 
 def _absolute(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Regular expressions that are safe to run on hostile names: what could take too long is refused at load.
+"""Globs, and regular expressions that are safe to run on hostile names: what could take too long is refused.
 
 `re` tries alternatives one after another, so an expression of a dozen characters can keep it busy for
 years on a name chosen for that. Here an upper bound on the work is computed from the parse tree: a node
@@ -9,6 +9,7 @@ within long repeats, exceed every bound; so do three long repeats in a row.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import warnings
 from collections.abc import Iterable
@@ -16,9 +17,7 @@ from re import _parser as sre  # type: ignore[attr-defined]  # no public module 
 from typing import Any
 
 from oomguard.frozen import positional
-
-LONGEST = 4096
-"""A name is matched up to this many characters."""
+from oomguard.names import LONGEST
 
 _LOOK = 1
 """Work: one character is compared. The other weights are measured against it on CPython 3.11."""
@@ -36,6 +35,11 @@ class _Cost:
 
     ways: int
     work: int
+
+
+def compile_glob(text: str) -> re.Pattern[str]:
+    """`text` compiled, of which `*` matches `/` too."""
+    return re.compile(fnmatch.translate(text))
 
 
 def compile_bounded(text: str) -> re.Pattern[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 from typing import Self
 
@@ -47,7 +47,7 @@ class Legacy:
             "missing": self.opened.missing,
         }
         left = os.memfd_create("oomguard-start", flags=0)
-        os.write(left, json.dumps(words).encode())
+        os.write(left, marshal.dumps(words))
         os.lseek(left, 0, os.SEEK_SET)
         for fd in self.opened.fds:
             os.set_inheritable(fd, True)
@@ -56,8 +56,9 @@ class Legacy:
     @classmethod
     def take(cls, left: int) -> Self:
         """What was left behind this descriptor; the sources go no further than here."""
-        with os.fdopen(left) as file:
-            words = json.load(file)
+        with os.fdopen(left, "rb") as file:
+            # The very interpreter that takes it has written it.
+            words = marshal.load(file)  # noqa: S302
         events = delays = None
         if words["events"]:
             fd, listen, ignore = words["events"]
@@ -65,7 +66,7 @@ class Legacy:
         if words["delays"]:
             fd, order = words["delays"]
             delays = Accounting(fd=fd, order=bytes.fromhex(order))
-        opened = Opened(events=events, delays=delays, missing=tuple(words["missing"]))
+        opened = Opened(events=events, delays=delays, missing=words["missing"])
         for fd in opened.fds:
             os.set_inheritable(fd, False)
-        return cls(documents=[(name, content) for name, content in words["documents"]], opened=opened)
+        return cls(documents=words["documents"], opened=opened)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import assert_never
 
@@ -26,7 +25,7 @@ from oomguard.event import (
     Storming,
 )
 from oomguard.frozen import frozen
-from oomguard.names import quoted
+from oomguard.names import DIGITS, LETTERS, quoted
 from oomguard.pressure import Phase
 from oomguard.table import Table, take_name, word
 from oomguard.units import Seconds, parse_duration, spell_duration
@@ -38,8 +37,8 @@ MOST_WORDS = 64
 DEFAULT_TIMEOUT = Seconds(10.0)
 
 _SHORTEST, _LONGEST = 0.1, 600.0
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
-"""Nothing that a program could take for an option."""
+_USER = LETTERS | DIGITS | frozenset("_.-")
+_LONGEST_USER = 32
 
 
 class Occasion(StrEnum):
@@ -146,6 +145,7 @@ def _argument(text: str) -> str:
 
 
 def _user(text: str) -> str:
-    if _USER.fullmatch(text) is None:
+    # Nothing that a program could take for an option, or a path.
+    if not (0 < len(text) <= _LONGEST_USER and _USER.issuperset(text)) or text[0] in ".-":
         raise ValueError(f"{quoted(text)} is not the name of a user")
     return text

@@ -7,13 +7,13 @@ process that outlives its guard has undone its own before the next one begins.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from oomguard.frozen import plain
+from oomguard.jsontext import dumped
 from oomguard.remedy import Action
 from oomguard.restraint import Note
 from oomguard.trust import check_file, check_folder
@@ -42,15 +42,18 @@ class Notes:
 
     def read(self) -> tuple[Note, ...]:
         """What is noted; what is no note is left out: it was never acted on."""
-        notes = []
-        for line in os.pread(self._fd, LARGEST, 0).splitlines():
+        notes = list[Note]()
+        lines = os.pread(self._fd, LARGEST, 0).splitlines()
+        if lines:
+            import json  # noqa: PLC0415 - only where somebody died before it had undone all
+        for line in lines:
             with suppress(ValueError, RecursionError):
                 notes.append(_note(json.loads(line)))
         return tuple(notes)
 
     def write(self, notes: Iterable[Note]) -> None:
         """Note these and no others. Raises `OSError`, and then may have noted some of them alone."""
-        lines = "".join(f"{json.dumps(plain(note))}\n" for note in notes).encode("ascii")
+        lines = "".join(f"{dumped(plain(note))}\n" for note in notes).encode("ascii")
         # Lines that are left until they are cut off are of the undone: undoing twice does no harm.
         os.pwrite(self._fd, lines, 0)
         os.ftruncate(self._fd, len(lines))

@@ -1,14 +1,16 @@
-"""What the guard and its relieving process say to each other: a line of JSON each. Pure.
+"""What the guard and its relieving process say to each other: a line each. Pure.
 
-An order fits into PIPE_BUF, so that it is written whole or not at all (pipe(7)).
+An order is JSON and fits into PIPE_BUF, so that it is written whole or not at all (pipe(7)). A report has a
+word for each field: the guard loads nothing that reads JSON (`jsontext`).
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from oomguard.frozen import frozen, plain
+from oomguard.jsontext import dumped
+from oomguard.names import decode
 from oomguard.process import Key
 from oomguard.remedy import Action, Ending, Result
 from oomguard.rules import Signal
@@ -87,10 +89,22 @@ class Found:
 Report = Tried | Undone | Found
 
 
-def encode(message: Order | Report) -> bytes:
+def encode_order(order: Order) -> bytes:
     """One line."""
-    words = {"kind": type(message).__name__, **plain(message)}
-    return json.dumps(words, separators=(",", ":")).encode("ascii") + b"\n"
+    return dumped({"kind": type(order).__name__, **plain(order)}).encode("ascii") + b"\n"
+
+
+def encode_report(report: Report) -> bytes:
+    """One line; the name of a group may have any characters, so it is in hexadecimal digits."""
+    words: tuple[str, ...]
+    match report:
+        case Tried():
+            words = ("tried", str(report.number), report.result, str(report.amount))
+        case Undone():
+            words = ("undone", str(report.number), report.ending)
+        case Found():
+            words = ("found", report.action, report.cgroup.encode("utf-8", "surrogateescape").hex())
+    return " ".join(words).encode("ascii") + b"\n"
 
 
 def decode_order(line: bytes) -> Order:
@@ -141,17 +155,19 @@ def decode_order(line: bytes) -> Order:
 
 def decode_report(line: bytes) -> Report:
     """Raises `ValueError` for what is none."""
-    match _plain(line):
-        case {"kind": "Tried", "number": int(number), "result": str(result), "amount": int(amount)}:
-            return Tried(number=number, result=Result(result), amount=Bytes(amount))
-        case {"kind": "Undone", "number": int(number), "ending": str(ending)}:
-            return Undone(number=number, ending=Ending(ending))
-        case {"kind": "Found", "action": str(action), "cgroup": str(cgroup)}:
-            return Found(action=Action(action), cgroup=cgroup)
+    match line.decode("ascii").split():
+        case ["tried", number, result, amount]:
+            return Tried(number=int(number), result=Result(result), amount=Bytes(int(amount)))
+        case ["undone", number, ending]:
+            return Undone(number=int(number), ending=Ending(ending))
+        case ["found", action, cgroup]:
+            return Found(action=Action(action), cgroup=decode(bytes.fromhex(cgroup)))
     raise ValueError("not a report")
 
 
 def _plain(line: bytes) -> Any:
+    import json  # noqa: PLC0415 - the relieving process reads orders, and not the guard
+
     try:
         return json.loads(line)
     except RecursionError as error:

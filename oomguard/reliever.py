@@ -11,7 +11,7 @@ import select
 from contextlib import suppress
 
 from oomguard.child import has_ended, spawn
-from oomguard.orders import Order, Report, decode_report, encode
+from oomguard.orders import Order, Report, decode_report, encode_order
 from oomguard.units import Pid, Seconds
 
 RESPAWN_PAUSE = Seconds(10)
@@ -64,7 +64,7 @@ class Reliever:
 
     def order(self, order: Order) -> bool:
         """Hand it over; False where it cannot be: the process is gone, busy, or the order too long."""
-        line = encode(order)
+        line = encode_order(order)
         if self._orders is None or len(line) > select.PIPE_BUF:
             return False
         try:

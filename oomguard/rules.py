@@ -6,13 +6,14 @@ Pure: names come in as a `Subject`, a `Verdict` goes out. What a rule says is ab
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from enum import Enum, StrEnum
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from oomguard.expression import LONGEST, compile_bounded
 from oomguard.frozen import frozen, positional, replace
+from oomguard.names import LONGEST
+
+if TYPE_CHECKING:
+    from re import Pattern as Regex
 
 
 class Effect(StrEnum):
@@ -77,7 +78,7 @@ class Pattern:
     field: Field
     text: str
     """As configured, `re:` included."""
-    regex: re.Pattern[str] | None
+    regex: Regex[str] | None
     """None: not to be run now (see `glance`), so that its field counts as unread."""
 
 
@@ -148,10 +149,12 @@ def pattern(field: Field, text: str) -> Pattern:
         raise ValueError("is empty: say what to match, or leave the key out")
     if len(text) > LONGEST:
         raise ValueError(f"is longer than {LONGEST} characters")
+    from oomguard.expression import compile_bounded, compile_glob  # noqa: PLC0415 - only for who has patterns
+
     if text.startswith(_EXPRESSION):
         regex = compile_bounded(text.removeprefix(_EXPRESSION))
     else:
-        regex = re.compile(fnmatch.translate(text))
+        regex = compile_glob(text)
     return Pattern(field, text, regex)
 
 

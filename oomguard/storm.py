@@ -6,11 +6,11 @@ StartLimitBurst= is about starts within seconds, and it eats for minutes.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from enum import StrEnum
 
 from oomguard.frozen import frozen, positional
+from oomguard.names import DIGITS, LETTERS
 from oomguard.process import Key
 from oomguard.ranking import EXPORTER_UNIT, Judged, Ranking, SparedProcess, is_gone
 from oomguard.units import Pid, Seconds, Uid
@@ -22,8 +22,10 @@ GUARD_UNIT = "oomguard.service"
 UNTOUCHABLE = frozenset((GUARD_UNIT, EXPORTER_UNIT, "init.scope"))
 """Units that are never stopped, whoever is in them."""
 
-_STOPPABLE = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,246}\.(service|scope)")
-"""The names of systemd.unit(5): no glob of systemctl's, no path, no option."""
+_STOPPABLE = frozenset(("service", "scope"))
+_NAME = LETTERS | DIGITS | frozenset(":_.\\@-")
+_LONGEST_NAME = 247
+"""The names of systemd.unit(5): no glob of systemctl's, no path; nor is it an option."""
 
 
 class Response(StrEnum):
@@ -127,7 +129,9 @@ def origin_of(victim: Judged, found: Ranking) -> Origin:
 
 def may_be_stopped(unit: str) -> bool:
     """Whether systemctl may be told to stop a unit of this name."""
-    return unit not in UNTOUCHABLE and not _is_a_users(unit) and _STOPPABLE.fullmatch(unit) is not None
+    name, _, kind = unit.rpartition(".")
+    is_named = 0 < len(name) <= _LONGEST_NAME and _NAME.issuperset(name) and name[0] != "-"
+    return is_named and kind in _STOPPABLE and unit not in UNTOUCHABLE and not _is_a_users(unit)
 
 
 def _storm(origin: Origin, kills: int, tolerance: Tolerance, spared: tuple[SparedProcess, ...]) -> Storm:

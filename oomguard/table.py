@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TypeVar
 
 from oomguard.errors import ConfigError
-from oomguard.names import quoted
+from oomguard.names import DIGITS, LETTERS, quoted
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NAME = LETTERS | DIGITS | frozenset("._-")
+_LONGEST_NAME = 64
 _LARGEST = (1 << 63) - 1
 """Of integers in TOML. Python reads larger ones, and cannot always write them."""
 _DEEPEST = 8
 """Tables within tables; no known key is as deep."""
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_BARE = LETTERS | DIGITS | frozenset("_-")
 
 
 class Table:
@@ -131,12 +131,12 @@ def word(kind: type[E]) -> Callable[[str], E]:
 
 def spelt(name: str) -> str:
     """A part of a key as TOML has it: bare, or in quotes where it must be."""
-    return name if _BARE.fullmatch(name) else quoted(name)
+    return name if name and _BARE.issuperset(name) else quoted(name)
 
 
 def take_name(text: str) -> str:
     """A name that may be a label of the metrics. ValueError, in words for people, for others."""
-    if _NAME.fullmatch(text) is None:
+    if not (0 < len(text) <= _LONGEST_NAME and _NAME.issuperset(text)):
         raise ValueError(f"{quoted(text)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return text
 

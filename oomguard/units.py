@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import NewType, TypeAlias
 
 from oomguard.frozen import positional
-from oomguard.names import quoted
+from oomguard.names import DIGITS, LETTERS, quoted
 
 Pid = NewType("Pid", int)
 """A process id; it names a process only together with its start time (`process.Key`)."""
@@ -36,7 +35,7 @@ MIB = 1 << 20
 SIZES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": 1 << 30, "TiB": 1 << 40}
 DURATIONS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
-_MEASURE = re.compile(r"(-?)([0-9]+(?:\.[0-9]+)?) ?([A-Za-z%]*)")
+_UNIT = "".join((*LETTERS, "%"))
 
 
 @positional
@@ -94,12 +93,13 @@ def spell_duration(duration: Seconds) -> str:
 
 def _measure(text: str, units: tuple[str, ...], what: str) -> tuple[float, str]:
     """The number and the unit that `text` is made of."""
-    found = _MEASURE.fullmatch(text)
-    if found is None:
+    number = text.rstrip(_UNIT)
+    unit = text[len(number) :]
+    digits = number.removesuffix(" ").removeprefix("-")
+    if not all(part and DIGITS.issuperset(part) for part in digits.split(".", 1)):
         raise ValueError(f"{quoted(text)} is not {what}")
-    sign, digits, unit = found.groups()
     value = float(digits)
-    if sign:
+    if number.startswith("-"):
         raise ValueError(f"{quoted(text)} is negative; needed is {what}")
     if not unit:
         raise ValueError(f"{quoted(text)} has no unit; needed is {what}")

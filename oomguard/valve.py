@@ -33,7 +33,7 @@ from oomguard.orders import (
     Undone,
     UndoOrder,
     decode_order,
-    encode,
+    encode_report,
 )
 from oomguard.remedy import Ending, Result
 from oomguard.restraint import Note, Refusal
@@ -93,7 +93,7 @@ def teller(reports: int) -> Tell:
 
     def tell(report: Report) -> None:
         with suppress(OSError):
-            os.write(reports, encode(report))
+            os.write(reports, encode_report(report))
 
     return tell
 

@@ -14,7 +14,7 @@ import oomguard
 PACKAGE = Path(oomguard.__file__).parent
 
 LAYERS: dict[str, frozenset[str]] = {
-    "base": frozenset({"units", "errors", "names", "fields", "frozen"}),
+    "base": frozenset({"units", "errors", "names", "fields", "frozen", "jsontext"}),
     "parsers": frozenset({
             "meminfo", "vmstat", "zoneinfo", "swapspace", "arcstats", "psi", "process", "cgroup", "mountinfo",
             "memcg", "taskstats", "privilege",
@@ -90,6 +90,7 @@ HOMES = {
     "tomllib": {"documents"},
     "_thread": {"kill", "mailbox", "resident", "resolver"},
     "threading": {"valve"},
+    "marshal": {"handover"},
     "dataclasses": {"frozen"},
     "ctypes": {"kill", "resident", "exporter", "examination"},
     "subprocess": set(),

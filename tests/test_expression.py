@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oomguard.expression import LONGEST, compile_bounded
+from oomguard.expression import compile_bounded
+from oomguard.names import LONGEST
 
 COSTLY = [
     "(a+)+b",

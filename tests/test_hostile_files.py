@@ -16,7 +16,7 @@ from oomguard import codec, config, decoder, webconfig
 from oomguard.errors import ConfigError, ConfigErrors
 from oomguard.expression import compile_bounded
 from oomguard.notes import Notes
-from oomguard.orders import decode_order, decode_report, encode
+from oomguard.orders import decode_order, decode_report, encode_order, encode_report
 from oomguard.rules import Field, pattern
 from tests import specimens, test_orders
 from tests.mutated import damaged
@@ -160,7 +160,7 @@ def test_a_pattern_or_why_it_is_none(field: Field, text: str) -> None:
 # What is passed between processes
 
 
-@given(damaged(*map(encode, (*test_orders.ORDERS, *test_orders.REPORTS))))
+@given(damaged(*map(encode_order, test_orders.ORDERS), *map(encode_report, test_orders.REPORTS)))
 @example(b"[" * 100_000)
 def test_an_order_or_a_report_or_neither(line: bytes) -> None:
     for decode in (decode_order, decode_report):

@@ -5,17 +5,10 @@ from __future__ import annotations
 from tests.test_untyped import lean
 
 COSTLY = {
-    "ast",
-    "inspect",
-    "typing",
-    "dataclasses",
-    "copy",
-    "importlib.util",
-    "threading",
-    "queue",
-    "oomguard.reader",
-    "oomguard.decoder",
-}
+    "ast", "inspect", "typing", "dataclasses", "copy", "json", "re", "fnmatch", "threading", "queue",
+    "weakref", "importlib.util", "tomllib", "argparse", "logging", "subprocess", "traceback", "linecache",
+    "oomguard.reader", "oomguard.decoder", "oomguard.expression",
+}  # fmt: skip
 """What it would keep locked in memory for nothing (docs/footprint.md)."""
 
 
@@ -24,3 +17,13 @@ def test_the_guard_loads_nothing_that_is_costly_and_not_needed() -> None:
     loaded = set(lean(script).split())
     assert loaded & COSTLY == set()
     assert {"oomguard.guard", "oomguard.untyped"} <= loaded
+
+
+def test_a_configuration_without_patterns_loads_none_of_it_either() -> None:
+    script = """
+from oomguard.config import build
+build([("a.toml", {"record": {"path": "/run/a"}, "limits": {"available": {"term": "8%"}},
+                   "metrics": {"listen": "[::1]:1"}})], [])
+print(*(name for name in ("re", "json", "difflib") if name in sys.modules))
+"""
+    assert lean(script) == "\n"

@@ -17,7 +17,8 @@ from oomguard.orders import (
     UndoOrder,
     decode_order,
     decode_report,
-    encode,
+    encode_order,
+    encode_report,
 )
 from oomguard.process import Key
 from oomguard.relief import LONGEST_NAME, MOST_MEMBERS
@@ -49,38 +50,50 @@ REPORTS: tuple[Report, ...] = (
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_an_order_arrives_as_one_line(order: Order) -> None:
-    line = encode(order)
+    line = encode_order(order)
     assert line.count(b"\n") == 1
     assert decode_order(line[:-1]) == order
 
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_arrives_as_one_line(report: Report) -> None:
-    line = encode(report)
+    line = encode_report(report)
     assert line.count(b"\n") == 1
     assert decode_report(line[:-1]) == report
 
 
 def test_the_longest_order_is_written_whole_or_not_at_all() -> None:
-    assert len(encode(LARGEST)) <= select.PIPE_BUF
+    assert len(encode_order(LARGEST)) <= select.PIPE_BUF
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("wrong", [None, [None], {}])
 def test_what_is_no_order_is_refused(order: Order, wrong: object) -> None:
-    plain = json.loads(encode(order))
+    plain = json.loads(encode_order(order))
     for key in plain:
         with pytest.raises(ValueError, match="not"):
             decode_order(json.dumps({**plain, key: wrong}).encode())
 
 
-@pytest.mark.parametrize("line", [b"[]", b'{"kind":"Tried"}', encode(ORDERS[0])])
+NO_REPORTS = (
+    b"",
+    b"tried",
+    b"undone 1 tired",
+    b"tried 1 done much",
+    b"tried 1 done 1 2",
+    b"found freeze /",
+    b"\xff",
+    encode_order(ORDERS[0]),
+)
+
+
+@pytest.mark.parametrize("line", NO_REPORTS)
 def test_what_is_no_report_is_refused(line: bytes) -> None:
-    with pytest.raises(ValueError, match="not a report"):
+    with pytest.raises(ValueError):
         decode_report(line)
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"\xff"])
 def test_what_is_no_json_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError):
-        decode_report(line)
+        decode_order(line)

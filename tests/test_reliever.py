@@ -95,7 +95,7 @@ def test_a_host_without_processes_to_spare(one: Reliever, monkeypatch: pytest.Mo
 
 def test_what_cannot_be_handed_over_is_not(one: Reliever, monkeypatch: pytest.MonkeyPatch) -> None:
     one.tend(NOW)
-    monkeypatch.setattr(reliever, "encode", lambda _: b"x" * (select.PIPE_BUF + 1))
+    monkeypatch.setattr(reliever, "encode_order", lambda _: b"x" * (select.PIPE_BUF + 1))
     assert not one.order(NOBODY)
 
     def full(*_: object) -> int:

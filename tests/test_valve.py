@@ -30,7 +30,7 @@ from oomguard.orders import (
     Undone,
     UndoOrder,
     decode_report,
-    encode,
+    encode_order,
 )
 from oomguard.process import Key
 from oomguard.remedy import Action, Ending, Result
@@ -221,7 +221,7 @@ class Process:
         self._lines: IO[bytes] = os.fdopen(self.reports, "rb")
 
     def order(self, order: Order) -> None:
-        os.write(self.orders, encode(order))
+        os.write(self.orders, encode_order(order))
 
     def report(self) -> Report:
         return decode_report(self._lines.readline())
@@ -259,7 +259,11 @@ def test_the_end_of_the_guard_undoes_all(root: Path, notes: Path) -> None:
 
 def test_orders_that_come_at_once_and_in_halves(root: Path, notes: Path) -> None:
     with running(root, notes) as process:
-        text = encode(FREEZE) + encode(THROTTLE) + encode(UndoOrder(number=1, ending=Ending.WELL))
+        text = (
+            encode_order(FREEZE)
+            + encode_order(THROTTLE)
+            + encode_order(UndoOrder(number=1, ending=Ending.WELL))
+        )
         os.write(process.orders, text[:-20])
         assert [process.report(), process.report()][1] == Tried(
             number=2, result=Result.DONE, amount=Bytes(4096 + SLACK)
