@@ -19,16 +19,25 @@ _SHORT = 2 * KIB
 
 
 class KeptOpen(Generic[T]):
-    """A file of the host that is read again and again from its start, without the walk to it."""
+    """A file of the host that is read again and again from its start, without the walk to it.
+
+    Where it says what it said before, it is not parsed anew: what `parse` gives must not change by itself.
+    """
 
     def __init__(self, path: str, parse: Callable[[bytes], T]) -> None:
         self._path = path
         self._parse = parse
         self._fd: int | None = None
+        self._latest: tuple[bytes, T] | None = None
 
     def read(self) -> T:
         """What the file says now; raises `Malformed`, and `OSError` where it cannot be read."""
-        return parsed(self._path, self._parse, self._text())
+        text = self._text()
+        if self._latest is not None and self._latest[0] == text:
+            return self._latest[1]
+        found = parsed(self._path, self._parse, text)
+        self._latest = text, found
+        return found
 
     def close(self) -> None:
         """Close it until the next reading."""

@@ -79,6 +79,34 @@ def test_kept_open_reads_anew_each_time(tmp_path: Path) -> None:
     kept.close()
 
 
+def test_what_says_the_same_is_parsed_once(tmp_path: Path) -> None:
+    file, asked = tmp_path / "file", list[bytes]()
+
+    def parse(text: bytes) -> int:
+        asked.append(text)
+        return len(asked)
+
+    kept, found = KeptOpen(str(file), parse), []
+    for written in (b"1", b"1", b"2", b"1"):
+        file.write_bytes(written)
+        found.append(kept.read())
+    assert (found, asked) == ([1, 1, 2, 3], [b"1", b"2", b"1"])
+    kept.close()
+
+
+def test_what_did_not_parse_is_parsed_again(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    kept = KeptOpen(str(file), parse_int)
+    for written in (b"1", b"x", b"x"):
+        file.write_bytes(written)
+        if written == b"x":
+            with pytest.raises(Malformed):
+                kept.read()
+        else:
+            assert kept.read() == 1
+    kept.close()
+
+
 def test_kept_open_stays_with_the_file_until_reading_fails(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"1")
