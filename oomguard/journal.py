@@ -38,8 +38,11 @@ PATIENCE = Seconds(1)
 TICK = Seconds(1)
 """How often to look whether a receiver reads again, and what has become of a unit that is to be stopped."""
 
-REST = Seconds(4)
+REST = Seconds(10)
 """How often to look for what nobody wakes for where all is told: a life sign that is due, another status."""
+
+NOTIFIED = "NOTIFY_SOCKET"
+"""Set where there is somebody to notify (sd_notify(3))."""
 
 STATUS_PAUSE = Seconds(5)
 """At least this long from one status line to the next."""
@@ -69,8 +72,9 @@ def tell(reader: Reader, ledger: Ledger, wake: int, sink: Sink, stopper: Stopper
 
     Units that are killed again and again are stopped by the way, where the guard has decided so.
     """
-    vitals = Vitals(watchdog_interval(os.environ))
-    guarded, pause = True, TICK
+    vitals = Vitals(watchdog_interval(os.environ), is_asked=NOTIFIED in os.environ)
+    guarded = True
+    pause: Seconds | None = TICK
     while guarded:
         guarded, pause = wait(wake, pause), TICK
         with suppress(OSError):
@@ -85,8 +89,8 @@ def tell(reader: Reader, ledger: Ledger, wake: int, sink: Sink, stopper: Stopper
                 notify(news)
 
 
-def wait(wake: int, pause: Seconds) -> bool:
-    """Waits to be woken, for `pause` at most; False once nobody is left who could wake."""
+def wait(wake: int, pause: Seconds | None) -> bool:
+    """Waits to be woken, for `pause` at most if there is one; False once nobody is left who could wake."""
     ready, _, _ = select.select([wake], [], [], pause)
     return not ready or os.read(wake, select.PIPE_BUF) != b""
 
@@ -151,24 +155,30 @@ def notice(event: Event) -> str | None:
 class Vitals:
     """The status line and the life signs of the guard: what is new in its state, and due."""
 
-    def __init__(self, watchdog: Seconds | None) -> None:
-        """`watchdog`: the interval in which systemd wants a life sign; None where it wants none."""
+    def __init__(self, watchdog: Seconds | None, *, is_asked: bool = True) -> None:
+        """`watchdog`: the interval in which systemd wants a life sign; None where it wants none.
+
+        `is_asked`: there is somebody to notify.
+        """
         self._watchdog = watchdog
+        self._is_asked = is_asked
         self._status = ""
         self._status_due = Seconds(0)
-        self._polls = 0
+        self._looked_at = Seconds(0)
         self._ping_due = Seconds(0)
 
     @property
-    def rest(self) -> Seconds:
-        """How long no life sign is missed."""
+    def rest(self) -> Seconds | None:
+        """How long no life sign is missed; None: for ever."""
+        if not self._is_asked:
+            return None
         return REST if self._watchdog is None else Seconds(min(REST, self._watchdog / PINGS))
 
     def news(self, state: State, now: Seconds) -> str:
-        """What to notify systemd of, if anything. No life sign unless the guard has polled since the last."""
+        """What to notify systemd of, if anything. No life sign unless the guard has looked since the last."""
         lines = []
-        if self._watchdog is not None and now >= self._ping_due and state.polls != self._polls:
-            self._polls = state.polls
+        if self._watchdog is not None and now >= self._ping_due and state.polled_at != self._looked_at:
+            self._looked_at = state.polled_at
             self._ping_due = Seconds(now + self._watchdog / PINGS)
             lines.append("WATCHDOG=1")
         if now >= self._status_due and (line := status(state)) != self._status:

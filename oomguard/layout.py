@@ -17,7 +17,7 @@ from oomguard.packing import SAMPLE, STATE, WATCHED
 from oomguard.pressure import Figures, GroupFigures, Level, Phase, Reason
 
 MAGIC = b"oomguard"
-VERSION = 2
+VERSION = 3
 BOOT_ID = 36
 HEADER = Struct(f"=8sIIQ{BOOT_ID}s4x")
 """Magic, version, fingerprint, size of the file, boot id as the kernel prints it."""
@@ -63,9 +63,13 @@ def _paged(offset: int) -> int:
     return -(-offset // PAGE) * PAGE
 
 
-HEADS = 3
-TABLE = slice(HEADER.size, HEADER.size + 8 * (HEADS + TABLE_SIZE))
-"""The bytes of the table: 64-bit cells, first the heads of the rings, then what `counters` counts."""
+LOOKED = 3
+"""The cell, after the heads of the rings, of when the guard looked last: microseconds of CLOCK_MONOTONIC."""
+MICROSECOND = 1e-6
+COUNTED = 4
+"""The first cell of what `counters` counts."""
+TABLE = slice(HEADER.size, HEADER.size + 8 * (COUNTED + TABLE_SIZE))
+"""The bytes of the table: 64-bit cells."""
 STATES = Ring(0, _paged(TABLE.stop), 8, 2048)
 SAMPLES = Ring(1, STATES.end, 512, 256)
 EVENTS = Ring(2, _paged(SAMPLES.end), 128, PAGE)

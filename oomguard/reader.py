@@ -15,9 +15,11 @@ from oomguard.errors import RecordError
 from oomguard.event import Event
 from oomguard.frozen import positional
 from oomguard.layout import (
+    COUNTED,
     EVENTS,
     HEADER,
-    HEADS,
+    LOOKED,
+    MICROSECOND,
     SAMPLES,
     SIZE,
     SLOT,
@@ -30,7 +32,8 @@ from oomguard.layout import (
 )
 from oomguard.packing import unpack_sample, unpack_state
 from oomguard.pressure import Sample
-from oomguard.state import State
+from oomguard.state import State, as_of
+from oomguard.units import Seconds
 
 _TRIES = 4
 """How often a slot is read that the writer seems to be at."""
@@ -108,16 +111,16 @@ class Reader:
 
     def counters(self) -> dict[Counter, int]:
         """Every counter, in the order of `counters.FAMILIES`."""
-        return tallied(self._cells()[HEADS:])
+        return tallied(self._cells()[COUNTED:])
 
     def histograms(self) -> tuple[Distribution, ...]:
         """Every histogram."""
-        return distributions(self._cells()[HEADS:])
+        return distributions(self._cells()[COUNTED:])
 
     def state(self) -> State | None:
         """The newest state; None where no guard has published one."""
         states = self._last(STATES, 1, unpack_state)
-        return states[0] if states else None
+        return as_of(states[0], Seconds(self._cells()[LOOKED] * MICROSECOND)) if states else None
 
     def samples(self, newest: int = SAMPLES.slots) -> tuple[Sample, ...]:
         """The last samples, at most `newest`, the newest one last."""

@@ -18,8 +18,10 @@ from oomguard import codec, recordfile
 from oomguard.counters import CELLS, Counter, additions
 from oomguard.event import Event
 from oomguard.layout import (
+    COUNTED,
     EVENTS,
-    HEADS,
+    LOOKED,
+    MICROSECOND,
     SAMPLES,
     SIZE,
     SLOT,
@@ -32,6 +34,7 @@ from oomguard.layout import (
 from oomguard.packing import pack_sample, pack_state
 from oomguard.pressure import Sample
 from oomguard.state import State
+from oomguard.units import Seconds
 
 
 class Writer:
@@ -93,11 +96,15 @@ class Writer:
 
         Those of events are counted by `tell`.
         """
-        self._put(HEADS + CELLS[counter], n)
+        self._put(COUNTED + CELLS[counter], n)
 
     def state(self, state: State) -> None:
         """Publish the present state."""
         self._append(STATES, pack_state(state))
+
+    def looked(self, at: Seconds) -> None:
+        """The latest state is true as of now: the guard has looked, and calm has lasted."""
+        self._set(LOOKED, int(at / MICROSECOND))
 
     def sample(self, sample: Sample) -> None:
         """Publish a sample; the ring keeps the last of them."""
@@ -107,7 +114,7 @@ class Writer:
         """Publish an event, with the time of day, and count what it stands for (`counters.additions`)."""
         self._append(EVENTS, WALL.pack(time.time()) + codec.encode(event, EVENTS.room - WALL.size))
         for cell, n in additions(event):
-            self._put(HEADS + cell, n)
+            self._put(COUNTED + cell, n)
 
     def _append(self, ring: Ring, content: bytes) -> None:
         sequence = self._kept[ring.head] + 1
@@ -117,6 +124,8 @@ class Writer:
         self._put(ring.head, 1)
 
     def _put(self, cell: int, n: int) -> None:
-        """Add `n` to a cell of the table, and to what is kept of it."""
-        self._kept[cell] += n
-        self._table[cell] = self._kept[cell]
+        """Add `n` to a cell of the table."""
+        self._set(cell, self._kept[cell] + n)
+
+    def _set(self, cell: int, value: int) -> None:
+        self._kept[cell] = self._table[cell] = value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from oomguard.errors import RecordError
 from oomguard.event import Mode
 from oomguard.frozen import frozen
@@ -49,7 +51,7 @@ class Watched:
 
 @frozen
 class State:
-    """The guard as of its last poll. Wall times are seconds since the epoch."""
+    """The guard as of its last poll, or the last glimpse after it. Wall times are seconds since the epoch."""
 
     pid: Pid
     started: float
@@ -62,14 +64,15 @@ class State:
     figures: Figures
     thresholds: Thresholds
     polls: int
-    """Completed by this guard; unlike the counter, it starts anew with each guard."""
+    """Completed by this guard as of the last poll; unlike the counter, it starts anew with each guard."""
     polled: float
-    """Wall time of the last poll."""
+    """Wall time at which memory was last looked at, by a poll or a glimpse (`glimpse`)."""
     polled_at: Seconds
     """The same instant on CLOCK_MONOTONIC."""
     poll_took: Seconds
+    """The last poll."""
     pause: Seconds
-    """Until the next poll, at most: a state much older than this has no guard behind it."""
+    """Until the next look, at most: a state much older than this has no guard behind it."""
     worst_lateness: Seconds
     """The most that a poll of this guard began later than planned by the one before it."""
     configured: float
@@ -83,6 +86,12 @@ class State:
     spared: int
     """Processes that may not."""
     watched: tuple[Watched, ...] = ()
+
+
+def as_of(state: State, at: Seconds) -> State:
+    """`state`, which was still true when the guard looked `at` (CLOCK_MONOTONIC), if that was later."""
+    later = at - state.polled_at
+    return replace(state, polled=state.polled + later, polled_at=at) if later > 0 else state
 
 
 SLACK = Seconds(5)

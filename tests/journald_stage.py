@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +133,11 @@ def stalled_journald(stage: Stage) -> Found:
     stage.complain(texts)
     pings = 0
     began = time.monotonic()
-    polls = 0
+    looks = 0
     # The telling process has to start first, which a busy host may be slow at.
     while (waited := time.monotonic() - began) < WATCHDOG + 1 or (pings < 2 and waited < 3 * PATIENCE):
-        polls += 1
-        stage.writer.state(state(polls=polls))
+        looks += 1
+        stage.writer.state(replace(state(), polled_at=Seconds(looks)))
         datagram = stage.systemd.read(0.1)
         pings += datagram is not None and b"WATCHDOG=1" in datagram
     return {"pings": pings, "told": stage.told(len(texts)), "dropped": stage.teller.dropped()}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from oomguard.event import Degraded, Event, Lifecycle, Mode
 from oomguard.plan import HoldReason
 from oomguard.reader import Reader
 from oomguard.record import Writer
+from oomguard.state import State
 from oomguard.stopunit import Stopper
 from oomguard.storm import Response
 from oomguard.teller import Ledger
@@ -210,13 +212,21 @@ def test_the_unit_of_a_storm_is_stopped_once_and_none_in_dry_run(
     assert len(sink.taken) == 4
 
 
+@pytest.mark.parametrize(("address", "rest"), [("/run/nobody", journal.REST), (None, None)])
 def test_who_has_all_told_rests_and_who_has_not_looks_every_second(
-    writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    writer: Writer,
+    reader: Reader,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str | None,
+    rest: Seconds | None,
 ) -> None:
     writer.tell(Degraded(text="one"))
-    pauses: list[Seconds] = []
+    pauses: list[Seconds | None] = []
+    monkeypatch.delenv(journal.NOTIFIED, raising=False)
+    if address is not None:
+        monkeypatch.setenv(journal.NOTIFIED, address)
 
-    def wait(_: int, pause: Seconds) -> bool:
+    def wait(_: int, pause: Seconds | None) -> bool:
         pauses.append(pause)
         return len(pauses) < 4
 
@@ -228,7 +238,7 @@ def test_who_has_all_told_rests_and_who_has_not_looks_every_second(
             raise error
 
     journal.tell(reader, Ledger.create(0), 0, sink, Stopper(()))
-    assert pauses == [journal.TICK, journal.TICK, journal.REST, journal.REST]
+    assert pauses == [journal.TICK, journal.TICK, rest, rest]
 
 
 def test_a_unit_that_could_not_be_stopped_is_told_until_it_is_taken() -> None:
@@ -260,22 +270,27 @@ def test_notice(event: Event, names: list[str]) -> None:
     assert [line.split("=")[0] for line in (news or "").split("\n") if line] == names
 
 
-def test_no_life_sign_without_a_poll_since_the_last() -> None:
+def looked(at: float) -> State:
+    return replace(state(), polled_at=Seconds(at))
+
+
+def test_no_life_sign_without_a_look_since_the_last() -> None:
     vitals = journal.Vitals(Seconds(30))
-    assert "WATCHDOG=1" in vitals.news(state(polls=5), Seconds(100))
-    assert "WATCHDOG=1" not in vitals.news(state(polls=5), Seconds(120))
-    assert "WATCHDOG=1" in vitals.news(state(polls=6), Seconds(121))
+    assert "WATCHDOG=1" in vitals.news(looked(99), Seconds(100))
+    assert "WATCHDOG=1" not in vitals.news(looked(99), Seconds(120))
+    assert "WATCHDOG=1" in vitals.news(looked(121), Seconds(121))
 
 
 def test_life_signs_keep_their_pace() -> None:
     vitals = journal.Vitals(Seconds(30))
-    signs = [now for now in range(100) if "WATCHDOG=1" in vitals.news(state(polls=now + 1), Seconds(now))]
+    signs = [now for now in range(100) if "WATCHDOG=1" in vitals.news(looked(now + 1), Seconds(now))]
     assert signs == list(range(0, 100, 10))
 
 
 @pytest.mark.parametrize(("watchdog", "rest"), [(None, journal.REST), (30, journal.REST), (6, 2)])
 def test_no_rest_is_so_long_that_a_life_sign_is_missed(watchdog: Seconds | None, rest: float) -> None:
     assert journal.Vitals(watchdog).rest == rest
+    assert journal.Vitals(watchdog, is_asked=False).rest is None
 
 
 def test_without_a_watchdog_there_are_no_life_signs() -> None:

@@ -557,3 +557,31 @@ def test_dropped_events_are_counted(path: Path) -> None:
     with writing(path) as writer, Reader.open(path) as reader:
         writer.count(EVENTS_DROPPED, 3)
         assert reader.counters()[EVENTS_DROPPED] == 3
+
+
+@pytest.mark.parametrize("later", [-1.0, 0.0, 2.5])
+def test_a_state_is_as_of_the_latest_look(path: Path, later: float) -> None:
+    at = Seconds(STATE.polled_at + later)
+    with writing(path) as writer, Reader.open(path) as reader:
+        writer.looked(at)
+        assert reader.state() is None
+        writer.state(STATE)
+        counted = reader.counters()
+        writer.looked(at)
+        found = reader.state()
+        assert reader.counters() == counted
+        assert found is not None
+        shift = max(0.0, later)
+        assert found.polled_at == pytest.approx(STATE.polled_at + shift, abs=1e-6)
+        assert found.polled == pytest.approx(STATE.polled + shift, abs=1e-6)
+        assert replace(found, polled=STATE.polled, polled_at=STATE.polled_at) == STATE
+
+
+def test_a_record_cut_short_still_tells_of_the_latest_look(path: Path) -> None:
+    with writing(path) as writer:
+        writer.looked(Seconds(STATE.polled_at + 1))
+        os.truncate(path, 0)
+        assert writer.mend()
+        writer.state(STATE)
+        with Reader.open(path) as reader:
+            assert reader.state() != STATE
