@@ -11,7 +11,7 @@ RUN_PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libsys
 TEST_PACKAGES := $(RUN_PACKAGES) strace openssl dbus dunst libnotify-bin xvfb prometheus prometheus-alertmanager prometheus-pushgateway qemu-system-x86 mmdebstrap e2fsprogs uidmap util-linux
 
 # The modules that decide: every branch of theirs is tested.
-DECIDING := pressure gauge window stall swapspace bystanders forecast spell standstill phase growth holders badness rules \
+DECIDING := pressure gauge glimpse window stall swapspace bystanders forecast spell standstill phase growth holders badness rules \
     expression ranking ladder family scope plan episode storm sources remedy relief effect account admission pages \
     marks enclosure privilege finding hostfindings guardfindings settingfindings
 comma := ,

@@ -20,7 +20,7 @@ from oomguard.census import Census
 from oomguard.config import DEFAULTS
 from oomguard.event import Mode
 from oomguard.forecast import Pace
-from oomguard.gauge import LONGEST_PAUSE, Gauge
+from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST, Gauge
 from oomguard.guard import Guard
 from oomguard.handover import NOTHING_OPENED
 from oomguard.pressure import Sample
@@ -28,6 +28,7 @@ from oomguard.procfs import ProcFS
 from oomguard.ranking import Exempt
 from oomguard.record import Writer
 from oomguard.resident import pause_collector
+from oomguard.sampler import Sampler
 from oomguard.units import Seconds
 from oomguard.wakeup import Wakeup
 
@@ -44,6 +45,7 @@ def main() -> None:
     procfs = ProcFS()
     census = Census(procfs, (), None)
     writer = Writer.anonymous()
+    sampler = Sampler(procfs)
     gauge = Gauge(DEFAULTS.limits, procfs.overcommit(), procfs.machine().page_size)
     sample = Sample(
         at=Seconds(0.0), memory=procfs.memory(), pressure=procfs.pressure(), vmstat=procfs.vmstat()
@@ -62,6 +64,7 @@ def main() -> None:
         ranking.rank(seen, measure, machine, nobody)
 
     steps: dict[str, tuple[Callable[[], object], int]] = {
+        "a glimpse": (sampler.glimpse, 1),
         "meminfo": (procfs.memory, 1),
         "PSI": (procfs.pressure, 1),
         "vmstat, where somebody waited": (procfs.vmstat, 1),
@@ -79,7 +82,13 @@ def main() -> None:
 
 
 class Calm(Wakeup):
-    """In place of waiting: the clocks are put ahead. Once all is known, so many polls are timed."""
+    """In place of waiting: the clocks are put ahead. Once all is known, so many polls are timed.
+
+    Stalls would wake it, and nothing does: so most of them are glimpses, as in calm.
+    """
+
+    longest = LONGEST_REST
+    rested = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -27,7 +27,7 @@ from oomguard.event import Failed, Killing, Mode
 from oomguard.guard import Guard
 from oomguard.handover import NOTHING_OPENED
 from oomguard.helpers import Helpers
-from oomguard.meminfo import Memory
+from oomguard.meminfo import Memory, Room
 from oomguard.procfs import ProcFS
 from oomguard.reader import Reader
 from oomguard.record import Writer
@@ -85,6 +85,11 @@ class Weather(ProcFS):
             memory, available=self.available.of(memory.total), swap_total=Bytes(0), swap_free=Bytes(0)
         )
 
+    def room(self) -> Room:
+        """The same in short."""
+        memory = self.memory()
+        return Room(available=memory.available, swap_free=memory.swap_free)
+
 
 class Silent(Teller):
     """Tells nobody."""
@@ -115,6 +120,8 @@ def silently(config: Config) -> Helpers:
 
 class Turns(Wakeup):
     """In place of waiting: the clocks are put ahead, the weather changes, somebody comes and goes."""
+
+    rested = True
 
     def __init__(self, clock: Clock, weather: Weather, polls: int) -> None:
         self._clock, self._weather, self._polls = clock, weather, polls

@@ -33,8 +33,10 @@ T = TypeVar("T")
 NO_EVENTS = NoEvents()
 SLOW = frozenset((Field.USER, Field.CMDLINE))
 """Names that may take long to read."""
+AT_ONCE = 256
+"""Processes looked at in one poll of the calm phase: to wake up once more costs as much as thirty looks."""
 SLICE = 64
-"""Processes looked at in one poll of the calm phase; newcomers, in one while armed."""
+"""Newcomers looked at in one poll while armed."""
 ROUND = Seconds(60.0)
 """How often everybody is looked at in calm, at the most."""
 LISTING = Seconds(15.0)
@@ -173,9 +175,9 @@ class Census:
             if began < min(self._everybody.due, self._meeting.due):
                 return
             self._set_out(began)
-        for pid in self._ahead[-SLICE:]:
+        for pid in self._ahead[-AT_ONCE:]:
             self._visit(pid)
-        del self._ahead[-SLICE:]
+        del self._ahead[-AT_ONCE:]
         self._round.go_on(began, Seconds(uptime() - began))
         # Who looks at everybody meets whoever has come as well.
         self._meeting.due = max(self._meeting.due, Seconds(began + MEETING))

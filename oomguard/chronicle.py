@@ -90,16 +90,17 @@ class Chronicle:
         """The figures and the state as of this poll."""
         at = turn.sample.at
         took = Seconds(time.monotonic() - at)
-        if self._due is not None:
-            self._worst_lateness = max(Seconds(at - self._due), self._worst_lateness)
-        self._due = Seconds(at + turn.pause)
-        self._polls += 1
-        self._writer.count(POLLS)
+        self._looked(at, turn.pause)
         if took > turn.pause:
             self._writer.count(POLL_OVERRUNS)
         self._writer.sample(turn.sample)
         self._latest = self._state(turn, in_force, crew, took)
         self._writer.state(self._latest)
+
+    def glimpsed(self, at: Seconds, pause: Seconds) -> None:
+        """Calm has lasted, so figures and state are those of the latest poll."""
+        self._looked(at, pause)
+        self._writer.looked(at)
 
     def missed(self) -> None:
         """A poll decided nothing, so how late the next one is says nothing."""
@@ -129,6 +130,13 @@ class Chronicle:
             told = True
         if told:
             self._teller.wake()
+
+    def _looked(self, at: Seconds, pause: Seconds) -> None:
+        if self._due is not None:
+            self._worst_lateness = max(Seconds(at - self._due), self._worst_lateness)
+        self._due = Seconds(at + pause)
+        self._polls += 1
+        self._writer.count(POLLS)
 
     def _unseen(self, in_force: InForce, crew: Crew) -> State:
         """No poll has seen anything yet."""

@@ -77,6 +77,11 @@ class Easing:
         return self._mode is Mode.ENFORCE and self._relief.is_wanted
 
     @property
+    def is_on(self) -> bool:
+        """Something was tried, and is to be followed."""
+        return self._relief.is_on or bool(self._trials)
+
+    @property
     def throttled(self) -> frozenset[str]:
         """The control groups whose memory.high may be none of theirs now, but was set for relief."""
         acts = (trial.act for trial in self._trials.values())

@@ -205,8 +205,14 @@ def pause(assessment: Assessment, longest: Seconds) -> Seconds:
     if assessment.level is not Level.CALM:
         return ARMED_PAUSE
     figures = assessment.figures
-    away = figures.available - figures.available_limit
-    if away <= FASTEST_FILL * LONGEST_PAUSE or figures.commit_limit:
+    return rest(
+        figures.available - figures.available_limit, LONGEST_PAUSE if figures.commit_limit else longest
+    )
+
+
+def rest(away: int, longest: Seconds) -> Seconds:
+    """How long the loop may sleep in calm with the limit of available memory so many bytes `away`."""
+    if away <= FASTEST_FILL * LONGEST_PAUSE:
         return Seconds(min(max(away / WORST_FILL, ARMED_PAUSE), LONGEST_PAUSE))
     return Seconds(min(away / FASTEST_FILL, longest))
 

@@ -33,6 +33,7 @@ from oomguard.failsafe import Failsafe
 from oomguard.fallback import Fallback
 from oomguard.frozen import replace
 from oomguard.gauge import LONGEST_PAUSE, pause
+from oomguard.glimpse import Lull, lull
 from oomguard.handover import Opened
 from oomguard.helpers import Helpers
 from oomguard.kill import Releaser
@@ -91,6 +92,7 @@ class Guard:
         self._collect_at = Seconds(0.0)
         self._reload_due = False
         self._pause = Seconds(0.0)
+        self._lull: Lull | None = None
         self._configure(config)
 
     def _configure(self, config: Config) -> None:
@@ -123,7 +125,8 @@ class Guard:
             if signals & {signal.SIGTERM, signal.SIGINT}:
                 break
             self._reload_due |= signal.SIGHUP in signals
-            self._poll()
+            if not self._failsafe.attempt(self._glimpse):
+                self._poll()
         self._end()
 
     def _begin(self, missing: tuple[str, ...]) -> None:
@@ -173,9 +176,23 @@ class Guard:
         self._read_groups(sample, host, path)
         return sample, self._warden.of(path, host)
 
+    def _glimpse(self) -> bool:
+        """Whether calm has lasted, and nothing else is due: then no poll is needed."""
+        calm = self._lull
+        if calm is None or not self._wakeup.rested:
+            return False
+        seen = self._sampler.glimpse()
+        self._mend()
+        if self._events or not calm.lasts(seen):
+            return False
+        self._sampler.remember(seen)
+        self._pause = calm.rest(seen)
+        self._chronicle.glimpsed(seen.at, self._pause)
+        return True
+
     def _poll(self) -> None:
         """Decide and act; then all else."""
-        attempt = self._failsafe.attempt
+        attempt, self._lull = self._failsafe.attempt, None
         attempt(self._mend)
         aims = self._failsafe.stands_in and self._fallback.is_busy
         turn = None if aims else attempt(self._decide)
@@ -196,6 +213,8 @@ class Guard:
             self._events.append(Degraded(text=CUT_SHORT))
 
     def _decide(self) -> Turn:
+        for missed in self._sampler.remembered():
+            self._gauge.read(self._hunt.actor.world(missed), self._hunt.kill_takes)
         sample, host = self._read()
         hunt, acting = self._hunt, self._hunt.in_flight
         self._read_groups(sample, host, hunt.group)
@@ -224,6 +243,15 @@ class Guard:
         if self._phases.now is not Phase.CALM:
             attempt(self._sampler.follow)
         attempt(partial(self._publish, turn))
+        self._lull = attempt(partial(self._lull_after, turn))
+
+    def _lull_after(self, turn: Turn) -> Lull | None:
+        """What glimpses go by from now on; None while there is more to look after than the host's memory."""
+        census, actor = self._scout.census, self._hunt.actor
+        is_busy = census.is_under_way or self._easing.is_on or self._aftermath.is_on or actor.pretended()
+        if turn.phase is not Phase.CALM or is_busy or self._reload_due or self._in_force.config.enclosures:
+            return None
+        return lull(self._sampler.latest or turn.sample, turn.host, self._wakeup.longest)
 
     def _do_without(self) -> None:
         """Nothing was decided: after a few such polls the fallback decides, and what it went by is made anew.

@@ -28,6 +28,15 @@ class Memory:
 
 
 @frozen
+class Room:
+    """What tells whether memory runs short. Parsed apart from `Memory`, as it is asked for most often."""
+
+    available: Bytes
+    """-1 on kernels that do not say."""
+    swap_free: Bytes
+
+
+@frozen
 class Holdings:
     """What memory is used for. Parsed apart from `Memory`, as nobody asks before memory is short."""
 
@@ -112,6 +121,12 @@ def parse_meminfo(data: bytes) -> Memory:
         committed=_bytes(text, b"\nCommitted_AS:"),
         hugetlb=_hugetlb(text),
     )
+
+
+def parse_room(data: bytes) -> Room:
+    """`Room` from the whole text of /proc/meminfo; raises `Malformed` where a needed line is missing."""
+    text = whole(data)
+    return Room(available=_bytes(text, b"\nMemAvailable:", -1), swap_free=_bytes(text, b"\nSwapFree:"))
 
 
 # Buffers:           23424 kB

@@ -22,8 +22,10 @@ from oomguard.meminfo import (
     Holdings,
     Memory,
     Overcommit,
+    Room,
     parse_holdings,
     parse_meminfo,
+    parse_room,
     parse_sockstat,
 )
 from oomguard.process import Key, Process, Stat, Statm
@@ -52,6 +54,7 @@ class ProcFS:
         self._page_size = os.sysconf("SC_PAGE_SIZE")
         self._ticks_per_second = os.sysconf("SC_CLK_TCK")
         self._memory = KeptOpen(f"{self._proc}/meminfo", parse_meminfo)
+        self._room = KeptOpen(f"{self._proc}/meminfo", parse_room)
         self._holdings = KeptOpen(f"{self._proc}/meminfo", parse_holdings)
         self._sockets = KeptOpen(f"{self._proc}/net/sockstat", parse_sockstat)
         self._vmstat = KeptOpen(f"{self._proc}/vmstat", parse_vmstat)
@@ -72,6 +75,7 @@ class ProcFS:
     def close(self) -> None:
         """Close what is kept open; a later reading opens it again."""
         self._memory.close()
+        self._room.close()
         self._holdings.close()
         self._sockets.close()
         self._vmstat.close()
@@ -162,7 +166,16 @@ class ProcFS:
     def memory(self) -> Memory:
         """The host's memory; what the cache of ZFS, if that is loaded, can give back is available."""
         memory = self._memory.read()
-        return memory if self._arcstats is None else self._with_arc(memory, self._arcstats)
+        if self._arcstats is None:
+            return memory
+        return replace(memory, available=Bytes(min(memory.available + self._arc(), memory.total)))
+
+    def room(self) -> Room:
+        """Of `memory` no more than tells whether it runs short."""
+        room = self._room.read()
+        return (
+            room if self._arcstats is None else replace(room, available=Bytes(room.available + self._arc()))
+        )
 
     def swap_areas(self) -> tuple[SwapArea, ...]:
         """What the host swaps to; none where that cannot be read."""
@@ -248,11 +261,13 @@ class ProcFS:
             user_reserve=Bytes(self._sysctl("vm/user_reserve_kbytes") * KIB),
         )
 
-    def _with_arc(self, memory: Memory, arcstats: KeptOpen[Bytes]) -> Memory:
+    def _arc(self) -> Bytes:
+        """What the cache of ZFS can give back."""
         # Its module can be unloaded.
         with suppress(OSError):
-            return replace(memory, available=Bytes(min(memory.available + arcstats.read(), memory.total)))
-        return memory
+            if self._arcstats is not None:
+                return self._arcstats.read()
+        return Bytes(0)
 
     def _folder(self, pid: Pid) -> str:
         return f"{self._proc}/{pid}"

@@ -8,19 +8,24 @@ from collections.abc import Set as AbstractSet
 
 from oomguard import swapspace
 from oomguard.delays import UNKNOWN, NoDelays, TaskDelays
+from oomguard.forecast import SPAN
 from oomguard.frozen import replace
-from oomguard.meminfo import Memory
+from oomguard.glimpse import Glimpse
+from oomguard.meminfo import Memory, Room
 from oomguard.pressure import Sample
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
 from oomguard.psi import Pressure
 from oomguard.units import Bytes, Seconds
+from oomguard.window import Window
 
 
 class Sampler:
     """Reads meminfo and PSI at each poll, and the rest where somebody has waited since the last one."""
 
     def __init__(self, procfs: ProcFS) -> None:
+        self.latest: Sample | None = None
+        """As it was taken."""
         self._procfs = procfs
         self._page_size = procfs.machine().page_size
         self._groups, self._disks = procfs.group_stalls(), procfs.group_disk_waits()
@@ -29,6 +34,7 @@ class Sampler:
         self._delays_source: TaskDelays | NoDelays = NoDelays()
         self._delays = UNKNOWN
         self._pressure: Pressure | None = None
+        self._seen: Window[Room] = Window(SPAN)
         self._vmstat = procfs.vmstat()
         self._swap_cost = self._cost_of_swap(procfs.memory())
         procfs.per_cpu_free()
@@ -70,7 +76,7 @@ class Sampler:
             self._disk_waits = self._disks.read() if near else {}
             self._swap_cost = self._cost_of_swap(memory)
         self._pressure = pressure
-        return Sample(
+        self.latest = Sample(
             at=at,
             memory=memory,
             pressure=pressure,
@@ -80,6 +86,29 @@ class Sampler:
             swap_cost=self._swap_cost,
             delays=self._delays,
         )
+        return self.latest
+
+    def glimpse(self) -> Glimpse:
+        """Of the host now no more than tells whether calm lasts."""
+        at = Seconds(time.monotonic())
+        return Glimpse(at=at, room=self._procfs.room(), pressure=self._procfs.pressure())
+
+    def remember(self, seen: Glimpse) -> None:
+        """Calm did last, so nothing but room was another than in the latest sample."""
+        self._seen.add(seen.at, seen.room)
+
+    def remembered(self) -> tuple[Sample, ...]:
+        """What the samples since the latest would have been, as far as they tell a pace now; once."""
+        latest = self.latest
+        if latest is None or not self._seen:
+            return ()
+        memory = latest.memory
+        samples = tuple(
+            replace(latest, at=at, memory=replace(memory, available=room.available, swap_free=room.swap_free))
+            for at, room in self._seen
+        )
+        self._seen.clear()
+        return samples
 
     def _cost_of_swap(self, memory: Memory) -> float:
         if not memory.swap_total:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from oomguard.errors import RecordError
 from oomguard.event import Mode
-from oomguard.frozen import frozen
+from oomguard.frozen import frozen, replace
 from oomguard.meminfo import Memory
 from oomguard.pressure import Figures, Level, Limits, Phase, Reason
 from oomguard.units import Bytes, Pid, Seconds, resolve

@@ -12,6 +12,7 @@ from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST
 from oomguard.units import Seconds
 
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+NO_SIGNALS: frozenset[int] = frozenset()
 
 
 class Wakeup:
@@ -19,6 +20,8 @@ class Wakeup:
 
     longest = LONGEST_PAUSE
     """How long to wait at the most."""
+    rested = False
+    """Nothing but time has ended the last wait."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -51,7 +54,11 @@ class Wakeup:
 
     def wait(self, pause: Seconds) -> frozenset[int]:
         """Until something happens or `pause` is over; gives the signals that came."""
-        for fd, event in self._epoll.poll(pause):
+        events = self._epoll.poll(pause)
+        self.rested = not events
+        if self.rested:
+            return NO_SIGNALS
+        for fd, event in events:
             if event & select.EPOLLERR and fd != self._signalled and fd not in self._victims:
                 # The trigger's control group is gone, and would wake for ever.
                 self._epoll.unregister(fd)
@@ -59,7 +66,7 @@ class Wakeup:
         try:
             return frozenset(os.read(self._signalled, 64))
         except BlockingIOError:
-            return frozenset()
+            return NO_SIGNALS
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

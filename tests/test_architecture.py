@@ -23,7 +23,7 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
-            "bystanders", "gauge", "spell", "standstill", "sources", "remedy",
+            "bystanders", "gauge", "glimpse", "spell", "standstill", "sources", "remedy",
             "relief", "effect", "marks", "enclosure",
         }
     ),

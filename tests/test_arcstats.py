@@ -53,9 +53,10 @@ def test_what_zfs_can_give_back_is_available(tmp_path: Path) -> None:
     without = ProcFS(tmp_path).memory()
     (folder / "arcstats").write_bytes(TEXT % (mib(1), mib(65)))
     procfs = ProcFS(tmp_path)
-    assert procfs.memory().available == without.available + mib(64)
+    assert procfs.memory().available == procfs.room().available == without.available + mib(64)
     (folder / "arcstats").write_bytes(TEXT % (mib(1), 1 << 60))
     assert procfs.memory().available == without.total
     procfs.close()
     (folder / "arcstats").unlink()
     assert procfs.memory() == without
+    assert procfs.room().available == without.available

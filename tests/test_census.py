@@ -21,6 +21,7 @@ from oomguard import census as module
 from oomguard import registry
 from oomguard.arrivals import ASKING, MOST_HEARD, UNDER_WAY
 from oomguard.census import (
+    AT_ONCE,
     FRESH,
     LISTING,
     MOST_AT_ONCE,
@@ -474,23 +475,23 @@ def test_who_is_worded_oddly_is_skipped(root: Path) -> None:
 
 def test_calm_looks_at_so_many_at_once(tmp_path: Path, clock: list[float]) -> None:
     host(tmp_path)
-    for pid in range(100, 100 + SLICE + 10):
+    for pid in range(100, 100 + AT_ONCE + 10):
         place(tmp_path, pid)
     procfs = WatchedProcFS(tmp_path)
     census = census_of(procfs)
     census.refresh()
-    assert procfs.reads["exe"] == SLICE
+    assert procfs.reads["exe"] == AT_ONCE
     clock[0] += 1
     census.refresh()
-    assert procfs.reads["exe"] == SLICE + 10
+    assert procfs.reads["exe"] == AT_ONCE + 10
     place(tmp_path, 99)
     clock[0] += module.MEETING - 0.001
     census.refresh()
-    assert procfs.reads["exe"] == SLICE + 10
+    assert procfs.reads["exe"] == AT_ONCE + 10
     clock[0] += 0.001
     for _ in range(2):
         census.refresh()
-    assert procfs.reads["exe"] == SLICE + 11
+    assert procfs.reads["exe"] == AT_ONCE + 11
 
 
 def test_calm_costs_no_more_than_its_share(
@@ -520,7 +521,7 @@ def test_calm_meets_newcomers_before_everybody_is_looked_at_again(root: Path, cl
     census = census_of(procfs)
     census.refresh()
     procfs.looks.clear()
-    swarm = range(5000, 5000 + SLICE + 1)
+    swarm = range(5000, 5000 + AT_ONCE + 1)
     for pid in swarm:
         place(root, pid)
     clock[0] += module.MEETING

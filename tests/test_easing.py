@@ -269,6 +269,7 @@ def test_the_groups_that_are_throttled_are_known_until_that_is_undone() -> None:
     host.done(2, amount=100)
     host.at(100.1)
     assert host.easing.throttled == {"/a/b"}
+    assert host.easing.is_on
     host.helper.told.append(Undone(number=2, ending=Ending.TIME))
     host.at(110.1)
     assert host.easing.throttled == frozenset()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from oomguard.cgroupfs import CgroupFS, GroupStalls
 from oomguard.config import DEFAULTS, Config
 from oomguard.counters import EPISODES, KERNEL_KILLS, POLLS
 from oomguard.delays import Accounting, NoDelays
+from oomguard.dryrun import DryRun
 from oomguard.easing import Easing
 from oomguard.enclosure import Entry
 from oomguard.errors import ConfigError
@@ -44,7 +46,7 @@ from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST
 from oomguard.guard import ACTING_PAUSE, CUT_SHORT, Guard
 from oomguard.handover import NOTHING_OPENED, Opened
 from oomguard.helpers import Helpers
-from oomguard.meminfo import Holdings, Memory
+from oomguard.meminfo import Holdings, Memory, Room
 from oomguard.plan import HoldReason
 from oomguard.pressure import Level, Limit, Phase, Reason, Sample, StallOf
 from oomguard.process import Key
@@ -61,7 +63,7 @@ from oomguard.sources import Sources, Use
 from oomguard.state import State, Watched
 from oomguard.taskstats import Delays
 from oomguard.teller import Teller
-from oomguard.units import Bytes, Percent, Pid, Seconds
+from oomguard.units import Bytes, Percent, Pid, Seconds, Ticks
 from oomguard.wakeup import Wakeup
 from tests.builders import holdings
 from tests.groupfolder import hold, unified
@@ -80,6 +82,7 @@ QUIET = replace(
 """A configuration by which nobody ever dies."""
 SHORT = replace(QUIET, limits=replace(QUIET.limits, available=Limit(term=Percent(99), kill=Percent(0))))
 """One by which memory is low, unless all of it is available; a dry run too."""
+OWN = Entry(name="own", path="/", term=Percent(90), kill=Percent(99), budget=None)
 EVERYBODY = Rule(name="everybody", patterns=(pattern(Field.CGROUP, "*"),), effect=Effect.NEVER)
 
 Turn = Callable[[], frozenset[int]]
@@ -154,6 +157,10 @@ class Host(ProcFS):
             raise self.problem
         memory = super().memory()
         return replace(memory, available=Percent(100 * self.share_available).of(memory.total))
+
+    def room(self) -> Room:
+        memory = self.memory()
+        return Room(available=memory.available, swap_free=memory.swap_free)
 
     def holdings(self) -> Holdings:
         return holdings()
@@ -303,6 +310,197 @@ def test_where_stalls_wake_it_it_rests_but_not_within_a_round(
     turns = Alarmed(poll, poll)
     Guard(QUIET, lambda: QUIET, host, writer, silently(QUIET), turns, NOTHING_OPENED).run(())
     assert turns.pauses[1:] == [longest] * 2
+
+
+class Resting(Turns):
+    """Nothing but time wakes it; the clock goes on by each pause, and no further."""
+
+    rested = True
+
+    def __init__(self, clock: list[float], *turns: Turn) -> None:
+        super().__init__(*turns)
+        self._clock = clock
+
+    def wait(self, pause: Seconds) -> frozenset[int]:
+        self._clock[0] += pause
+        return super().wait(pause)
+
+
+class Plenty(Host):
+    """Of 64 GiB all is available, unless a test says otherwise; counts how it was looked at."""
+
+    waited = Seconds(1.0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Counter[str] = Counter()
+
+    def memory(self) -> Memory:
+        self.asked["memory"] += 1
+        return replace(super().memory(), total=Bytes(64 << 30), available=self.available())
+
+    def room(self) -> Room:
+        self.asked["room"] += 1
+        return Room(available=self.available(), swap_free=Bytes(0))
+
+    def pids(self) -> list[Pid]:
+        return [Pid(os.getpid())]
+
+    def available(self) -> Bytes:
+        return Percent(100 * self.share_available).of(Bytes(64 << 30))
+
+    def pressure(self) -> Pressure:
+        return Pressure(some=self.waited, full=self.waited)
+
+
+@pytest.fixture
+def plenty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plenty]:
+    plenty = Plenty()
+    memory = replace(ProcFS.memory(plenty), swap_total=Bytes(0), swap_free=Bytes(0))
+    monkeypatch.setattr(Host, "memory", lambda _: memory)
+    yield plenty
+    plenty.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    clock = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    return clock
+
+
+def rest(
+    writer: Writer,
+    host: Plenty,
+    clock: list[float],
+    *turns: Turn,
+    config: Config = QUIET,
+    woken: bool = False,
+) -> list[str]:
+    """Which looks the turns are: m for a poll, r for a glimpse, R for one that was followed by a poll."""
+    looks: list[str] = []
+
+    def watched(turn: Turn) -> Turn:
+        def take() -> frozenset[int]:
+            note()
+            return turn()
+
+        return take
+
+    def note() -> None:
+        looks.append(
+            {(0, 1): "r", (1, 0): "m", (1, 1): "R"}.get((host.asked["memory"], host.asked["room"]), "-")
+        )
+        host.asked.clear()
+
+    wakeup = Resting(clock, *(watched(turn) for turn in (*turns, stop)))
+    wakeup.longest = LONGEST_REST
+    wakeup.rested = not woken
+    Guard(config, lambda: config, host, writer, silently(config), wakeup, NOTHING_OPENED).run(())
+    # Of what came before the first turn nothing is told.
+    return looks[1:]
+
+
+def test_in_calm_most_looks_are_glimpses(writer: Writer, plenty: Plenty, clock: list[float]) -> None:
+    began = clock[0]
+    assert "".join(rest(writer, plenty, clock, *[poll] * 10)) == "mrrRrrRrrR"
+    with Reader.from_fd(os.dup(writer.fd)) as reader:
+        found = reader.state()
+        assert found is not None
+        assert (reader.counters()[POLLS], found.polls, len(reader.samples())) == (11, 11, 5)
+        assert found.pause == LONGEST_REST
+        assert found.worst_lateness == pytest.approx(0)
+    assert clock[0] > began + 36
+
+
+def test_a_glimpse_is_a_sign_of_life(writer: Writer, plenty: Plenty, clock: list[float]) -> None:
+    assert rest(writer, plenty, clock, poll, poll, poll) == ["m", "r", "r"]
+    with Reader.from_fd(os.dup(writer.fd)) as reader:
+        found = reader.state()
+        assert found is not None
+        # It is told to stop one pause after the last look.
+        assert found.polled_at == pytest.approx(clock[0] - LONGEST_REST, abs=1e-5)
+        assert (reader.counters()[POLLS], found.polls) == (4, 2)
+
+
+def stall(host: Plenty) -> Turn:
+    def turn() -> frozenset[int]:
+        host.waited = Seconds(host.waited + 0.01)
+        return frozenset()
+
+    return turn
+
+
+def take(host: Plenty) -> Turn:
+    def turn() -> frozenset[int]:
+        host.share_available *= 0.9
+        return frozenset()
+
+    return turn
+
+
+@pytest.mark.parametrize("change", [stall, take])
+def test_what_changes_has_it_look_in_full(
+    writer: Writer, plenty: Plenty, clock: list[float], change: Callable[[Plenty], Turn]
+) -> None:
+    turns = (poll, poll, change(plenty), poll, change(plenty), change(plenty))
+    assert "".join(rest(writer, plenty, clock, *turns)) == "mrRrRR"
+
+
+@pytest.mark.parametrize(
+    ("config", "owner", "name", "value"),
+    [
+        (replace(QUIET, enclosures=(OWN,)), None, "", None),
+        (QUIET, Census, "is_under_way", True),
+        (QUIET, Easing, "is_on", True),
+        (QUIET, Brake, "is_on", True),
+        (QUIET, DryRun, "pretended", lambda _: {Key(Pid(1), Ticks(1))}),
+    ],
+    ids=["groups of their own", "a round", "an act", "a hold", "a ghost"],
+)
+def test_where_there_is_more_to_look_after_it_looks_in_full(
+    writer: Writer,
+    plenty: Plenty,
+    clock: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    config: Config,
+    owner: type | None,
+    name: str,
+    value: object,
+) -> None:
+    if owner is not None:
+        monkeypatch.setattr(owner, name, value)
+    assert set(rest(writer, plenty, clock, *[poll] * 4, config=config)) == {"m"}
+
+
+def test_whatever_wakes_it_has_it_look_in_full(writer: Writer, plenty: Plenty, clock: list[float]) -> None:
+    assert set(rest(writer, plenty, clock, *[poll] * 4, woken=True)) == {"m"}
+
+
+def test_a_glimpse_that_fails_costs_nothing(
+    writer: Writer, plenty: Plenty, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Plenty) -> Room:
+        raise ValueError
+
+    monkeypatch.setattr(Plenty, "room", broken)
+    assert set(rest(writer, plenty, clock, *[poll] * 4)) == {"m"}
+    assert [type(event) for event in events(writer)].count(Failed) == 1
+
+
+def test_a_record_that_is_cut_short_is_told_of_at_once(
+    plenty: Plenty, clock: list[float], tmp_path: Path
+) -> None:
+    path = tmp_path / "record"
+    writer = Writer.open(path)
+
+    def cut_short() -> frozenset[int]:
+        os.truncate(path, 0)
+        return poll()
+
+    assert "".join(rest(writer, plenty, clock, poll, poll, cut_short, poll)) == "mrRr"
+    assert Degraded(text=CUT_SHORT) in events(writer)
+    writer.close()
 
 
 @pytest.mark.parametrize(
@@ -598,7 +796,6 @@ def test_a_relieving_process_comes_and_goes_with_the_configuration(
     assert os.waitpid(pid, 0) == (pid, 0)
 
 
-OWN = Entry(name="own", path="/", term=Percent(90), kill=Percent(99), budget=None)
 IN_CONTAINER = replace(QUIET, enclosures=(OWN,))
 """As for a guard in a container, whose own group is the root that it sees."""
 

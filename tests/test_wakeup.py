@@ -37,7 +37,9 @@ def dying() -> Iterator[subprocess.Popen[bytes]]:
 def is_woken(wakeup: Wakeup, pause: Seconds = LONG) -> bool:
     began = time.monotonic()
     assert wakeup.wait(pause) == frozenset()
-    return time.monotonic() - began < pause
+    woken = time.monotonic() - began < pause
+    assert wakeup.rested is not woken
+    return woken
 
 
 def test_nothing_happens_for_the_whole_pause(wakeup: Wakeup) -> None:
@@ -46,8 +48,10 @@ def test_nothing_happens_for_the_whole_pause(wakeup: Wakeup) -> None:
 
 @pytest.mark.parametrize("number", HEEDED)
 def test_a_signal_wakes_and_is_given_once(wakeup: Wakeup, number: int) -> None:
+    assert not wakeup.rested
     os.kill(os.getpid(), number)
     assert wakeup.wait(LONG) == {number}
+    assert not wakeup.rested
     assert not is_woken(wakeup, Seconds(0.05))
 
 
