@@ -20,7 +20,7 @@ from oomguard.census import Census
 from oomguard.config import DEFAULTS
 from oomguard.event import Mode
 from oomguard.forecast import Pace
-from oomguard.gauge import LONGEST_PAUSE, LONGEST_REST, Gauge
+from oomguard.gauge import LONGEST_PAUSE, Gauge
 from oomguard.guard import Guard
 from oomguard.handover import NOTHING_OPENED
 from oomguard.pressure import Sample
@@ -84,10 +84,9 @@ def main() -> None:
 class Calm(Wakeup):
     """In place of waiting: the clocks are put ahead. Once all is known, so many polls are timed.
 
-    Stalls would wake it, and nothing does: so most of them are glimpses, as in calm.
+    Nothing but time ends the wait, so most of these polls are glimpses.
     """
 
-    longest = LONGEST_REST
     rested = True
 
     def __init__(self, clock: Clock) -> None:

@@ -118,7 +118,7 @@ EXIT = Histogram(
 HISTOGRAMS = (REACTION, EXIT)
 
 FAMILIES = (
-    Family("polls", "Polls completed."),
+    Family("polls", "Looks at memory: polls, and the glimpses that do in place of most polls in calm."),
     Family("poll_overruns", "Polls that took longer than the pause that was planned before them."),
     Family("episodes", "Episodes begun, those that a dry run only plays through included."),
     Family(

@@ -65,7 +65,11 @@ def of_guard(state: State) -> Iterator[Metric]:
     yield gauge(
         "last_poll_timestamp_seconds", "When memory was last looked at, since the epoch.", state.polled
     )
-    yield gauge("last_poll_duration_seconds", "How long the last look at memory took.", state.poll_took)
+    yield gauge(
+        "last_poll_duration_seconds",
+        "How long the last look at memory took that was no glimpse.",
+        state.poll_took,
+    )
     yield gauge("poll_pause_seconds", "The longest time to the next look at memory.", state.pause)
     yield gauge(
         "worst_poll_lateness_seconds",
