@@ -178,7 +178,7 @@ CALLS: tuple[tuple[Any, str], ...] = (
     *((Scout, name) for name in ("look", "watch")),
     *((Census, name) for name in ("refresh", "follow", "known", "take_likely", "relax")),
     *((Registry, name) for name in ("collect", "reconsider", "begin_round")),
-    *((Killer, name) for name in ("signal", "gone", "stand_down", "world", "pretended")),
+    *((Killer, name) for name in ("signal", "left", "stand_down", "world", "pretended")),
     *((Easing, name) for name in ("follow", "ease", "make_way")),
     (Phases, "advance"),
     (Headlines, "change"),
