@@ -9,6 +9,9 @@
 Patience begins anew with each sign that the dying goes on, up to `MOST_PATIENCE`: where a disk has seconds of
 swapping to write, all the dying wait for it, and so would the next victim.
 
+Where nobody looked for longer than patience lasts, the machine itself stood still, as a virtual one may while
+its clocks go on, and who is dying had no time for it either: once, that time does not count.
+
 One victim is in flight at a time. TERM first, unless the headroom is gone; KILL once the grace is over,
 which shrinks with the headroom and is never given back; then wait for the memory before looking again.
 """
@@ -97,6 +100,10 @@ class Episode:
     best: Bytes
     """The most that was free since the exit, and when it last grew: memory comes back in steps."""
     best_at: Seconds
+    looked: Seconds
+    """When it was last looked at."""
+    stood_still: bool
+    """A gap was made up for already: a guard that is late again and again must give up some time."""
 
 
 @positional
@@ -138,6 +145,8 @@ def begin(seen: Seen, grace: Seconds) -> tuple[Episode, Signal]:
         free_before=seen.free,
         best=seen.free,
         best_at=seen.at,
+        looked=seen.at,
+        stood_still=False,
     )
     if seen.level is Level.KILL:
         return _killed(episode, seen), Signal(Sent.KILL)
@@ -146,6 +155,7 @@ def begin(seen: Seen, grace: Seconds) -> tuple[Episode, Signal]:
 
 def advance(episode: Episode, seen: Seen, grace: Seconds) -> tuple[Episode, Action]:
     """The next state, and what to do now."""
+    episode = _looked_at(episode, seen)
     match episode.stage:
         case Stage.ASKED:
             return _asked(episode, seen, grace)
@@ -164,6 +174,21 @@ def finish(episode: Episode, seen: Seen, outcome: Outcome) -> Finish:
         outcome=outcome,
         freed=Bytes(seen.free - episode.free_before),
         took=Seconds(until - episode.began),
+    )
+
+
+def _looked_at(episode: Episode, seen: Seen) -> Episode:
+    gap = seen.at - episode.looked
+    episode = replace(episode, looked=seen.at)
+    # Who was only asked to end is still the one to end, gap or not.
+    if gap <= PATIENCE or episode.stood_still or episode.stage is Stage.ASKED:
+        return episode
+    return replace(
+        episode,
+        stood_still=True,
+        deadline=Seconds(episode.deadline + gap),
+        killed=None if episode.killed is None else Seconds(episode.killed + gap),
+        best_at=Seconds(episode.best_at + gap),
     )
 
 

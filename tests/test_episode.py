@@ -166,6 +166,36 @@ GONE_KILLED = seen(0.4, KILL, gone=True)
             [KILLED, end(Outcome.RECOVERED, 10, 9)],
             id="late, but gone",
         ),
+        pytest.param(
+            [seen(0, KILL), seen(0.1, KILL), seen(45.1, KILL), seen(46.9, KILL), seen(47, KILL)],
+            [KILLED, wait(2), wait(47), wait(47), end(Outcome.HUNG, 0, 47)],
+            id="the machine stands still while it dies, and it hangs",
+        ),
+        pytest.param(
+            [seen(0, KILL), seen(45, KILL, left=2), seen(45.1, ARMED, gone=True, free=60)],
+            [KILLED, wait(47), end(Outcome.RECOVERED, 10, 45.1)],
+            id="the machine stands still while it dies, and it does",
+        ),
+        pytest.param(
+            [
+                seen(0, KILL),
+                seen(0.1, KILL, gone=True, free=50),
+                seen(45.1, KILL, gone=True, free=50),
+                seen(45.15, ARMED, gone=True, free=70),
+            ],
+            [KILLED, wait(0.2), wait(45.2), end(Outcome.RECOVERED, 20, 0.1)],
+            id="the machine stands still before the memory is back",
+        ),
+        pytest.param(
+            [seen(0, KILL), seen(3, KILL), seen(6, KILL)],
+            [KILLED, wait(5), end(Outcome.HUNG, 0, 6)],
+            id="a guard that is late again and again gives up too",
+        ),
+        pytest.param(
+            [seen(0), seen(45)],
+            [TERMED, KILLED],
+            id="the machine stands still while it is asked to end",
+        ),
     ],
 )
 def test_an_episode(views: list[Seen], actions: list[Action]) -> None:
