@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tarfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from socket import AF_UNIX, socket
+from threading import Thread
 from types import ModuleType
 
 import pytest
 
 from tests.vm import cache, payload
-from tests.vm.guest.check import Check, checks_of
+from tests.vm.guest.check import Check, Clocks, ask_for_pause, checks_of
 from tests.vm.image import Image
 from tests.vm.machine import Machine, Outcome, Swap, boot, command, parse
+from tests.vm.pauses import Pauses
+from tests.vm.qmp import Monitor, Refused
 
 IMAGE = Image(kernel=Path("/image/vmlinuz"), initrd=Path("/image/initrd"), disk=Path("/image/disk"))
 
@@ -190,3 +197,105 @@ def test_checks_come_in_the_order_of_their_module() -> None:
     for name in ("second", "first"):
         setattr(module, name, Check(name=name, function=lambda: None, limit=5))
     assert [each.name for each in checks_of(module)] == ["second", "first"]
+
+
+def test_what_it_stands_still_is_not_of_its_time() -> None:
+    assert not boot(("sleep", "0.5"), 0.2, lambda _: 1.0)
+
+
+class FakeQemu:
+    """Answers as qemu's monitor does, with an event before each answer."""
+
+    def __init__(self, path: Path) -> None:
+        self.told: list[str] = []
+        self._server = socket(AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        self.thread = Thread(target=self._serve)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._server.accept()
+        with self._server, connection, connection.makefile("rw") as lines:
+            print(json.dumps({"QMP": {"version": {}, "capabilities": []}}), file=lines, flush=True)
+            for line in lines:
+                command = json.loads(line)["execute"]
+                self.told.append(command)
+                if command == "quit":
+                    return
+                known = command in {"qmp_capabilities", "stop", "cont"}
+                answer = {"return": {}} if known else {"error": {"class": "CommandNotFound"}}
+                for message in ({"event": command.upper()}, answer):
+                    print(json.dumps(message), file=lines, flush=True)
+
+
+@contextmanager
+def fake_qemu(path: Path) -> Iterator[FakeQemu]:
+    qemu = FakeQemu(path)
+    yield qemu
+    qemu.thread.join()
+
+
+def test_the_monitor_is_obeyed(tmp_path: Path) -> None:
+    with fake_qemu(tmp_path / "monitor") as qemu, Monitor(tmp_path / "monitor") as monitor:
+        assert monitor.execute("stop") == {}
+        with pytest.raises(Refused, match=r"dance: .*CommandNotFound"):
+            monitor.execute("dance")
+        with pytest.raises(Refused, match="gone"):
+            monitor.execute("quit")
+    assert qemu.told == ["qmp_capabilities", "stop", "dance", "quit"]
+
+
+def test_a_monitor_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Monitor(tmp_path / "monitor")
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(("sleep", "60")) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def request_of_a_pause(capsys: pytest.CaptureFixture[str], clocks: Clocks) -> str:
+    ask_for_pause(0.2, clocks)
+    return capsys.readouterr().out
+
+
+def is_stopped(process: subprocess.Popen[bytes]) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.parametrize("clocks", [Clocks.STAND])
+def test_a_pause_is_granted_once_its_line_is_whole(
+    tmp_path: Path, request_of_a_pause: str, sleeper: subprocess.Popen[bytes]
+) -> None:
+    results = tmp_path / "results"
+    pauses = Pauses(results, tmp_path / "monitor")
+    assert not pauses.grant(sleeper), "nothing was printed yet"
+    results.write_text('{"check": "a"}\nsaid\n' + request_of_a_pause[:10])
+    assert not pauses.grant(sleeper), "half a line"
+    with results.open("a") as file:
+        file.write(request_of_a_pause[10:])
+    with fake_qemu(tmp_path / "monitor") as qemu:
+        assert pauses.grant(sleeper) >= 0.2
+    assert qemu.told == ["qmp_capabilities", "stop", "cont"]
+    assert not pauses.grant(sleeper), "it was granted already"
+
+
+@pytest.mark.parametrize("clocks", [Clocks.GO_ON])
+def test_where_the_clocks_go_on_it_is_the_hypervisor_that_stops(
+    tmp_path: Path, request_of_a_pause: str, sleeper: subprocess.Popen[bytes]
+) -> None:
+    results = tmp_path / "results"
+    results.write_text(request_of_a_pause)
+    granting = Thread(target=Pauses(results, tmp_path / "monitor").grant, args=(sleeper,))
+    granting.start()
+    end = time.monotonic() + 30
+    while not is_stopped(sleeper):
+        assert time.monotonic() < end
+    granting.join()
+    while is_stopped(sleeper):
+        assert time.monotonic() < end

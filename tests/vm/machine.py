@@ -11,15 +11,22 @@ import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.vm import payload
 from tests.vm.image import Image, image, swap_disk
+from tests.vm.pauses import Pauses
 from tests.vm.payload import Tree
 
 CPUS = 2
+TICK = 0.1
+"""Seconds from one look at a running machine to the next."""
+
+Attend = Callable[[subprocess.Popen[bytes]], float]
+"""What is done with a running machine at each look; gives the seconds that are not to count as its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,8 @@ def run(machine: Machine, tree: Tree, limit: float) -> Outcome:
         folder = Path(name)
         payload.write(tree, folder / "payload")
         start = time.monotonic()
-        timed_out = boot(command(machine, built, folder), limit)
+        pauses = Pauses(folder / "results", folder / "monitor")
+        timed_out = boot(command(machine, built, folder), limit, pauses.grant)
         seconds = time.monotonic() - start
         results, output, ending = parse(_text(folder / "results"))
         return Outcome(
@@ -88,7 +96,7 @@ def run(machine: Machine, tree: Tree, limit: float) -> Outcome:
 
 
 def command(machine: Machine, built: Image, folder: Path) -> tuple[str, ...]:
-    """The command line: the payload is in `folder`, and so are the serial ports' files."""
+    """The command line: the payload is in `folder`, and so are the serial ports' files, and the monitor."""
     cmdline = (
         "root=/dev/vda",
         "rw",
@@ -113,6 +121,7 @@ def command(machine: Machine, built: Image, folder: Path) -> tuple[str, ...]:
         *(word for disk in disks for word in disk),
         "-chardev", f"file,id=console,path={folder / 'console'}", "-serial", "chardev:console",
         "-chardev", f"file,id=results,path={folder / 'results'}", "-serial", "chardev:results",
+        "-qmp", f"unix:{folder / 'monitor'},server=on,wait=off",
     )
     # fmt: on
 
@@ -127,13 +136,20 @@ def _throttle(swap: Swap) -> tuple[str, ...]:
     return tuple(f"throttling.{what}-total={limit}" for what, limit in limits.items() if limit is not None)
 
 
-def boot(words: tuple[str, ...], limit: float) -> bool:
+def _let_be(_: subprocess.Popen[bytes]) -> float:
+    return 0.0
+
+
+def boot(words: tuple[str, ...], limit: float, attend: Attend = _let_be) -> bool:
     """Runs qemu to its end and tells whether it had to be ended at the limit; it never outlives the call."""
     qemu = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+    end = time.monotonic() + limit
     try:
-        status = qemu.wait(limit)
-    except subprocess.TimeoutExpired:
-        return True
+        while (status := qemu.poll()) is None:
+            if time.monotonic() > end:
+                return True
+            end += attend(qemu)
+            time.sleep(TICK)
     finally:
         qemu.kill()
         qemu.wait()

@@ -6,7 +6,20 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from types import ModuleType
+
+ASKS_FOR_PAUSE = '{"pause": '
+"""How the line begins by which the host is asked to have the machine stand still."""
+
+
+class Clocks(StrEnum):
+    """What the machine's clocks do while it stands still."""
+
+    STAND = "stand"
+    """Its hypervisor stops it, clocks and all."""
+    GO_ON = "go on"
+    """Its hypervisor is stopped, and does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +39,16 @@ def check(limit: int = 180) -> Callable[[Callable[[], None]], Check]:
 
 def measured(what: str, value: float) -> None:
     """Tells a figure that is worth knowing, and that no check can rest on."""
-    sys.stdout.write(json.dumps({"measured": what, "value": value}) + "\n")
+    _tell({"measured": what, "value": value})
+
+
+def ask_for_pause(seconds: float, clocks: Clocks) -> None:
+    """Has the host make the whole machine stand still for so long, a moment from now."""
+    _tell({"pause": seconds, "clocks": clocks})
+
+
+def _tell(what: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
