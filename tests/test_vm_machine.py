@@ -28,6 +28,7 @@ MACHINES = {
     "faults": Machine(),
     "steady": Machine(swap=Swap(mib=256, bytes_per_second=30_000_000, operations_per_second=1500)),
     "suspend": Machine(),
+    "paused": Machine(cmdline=("tsc=reliable",)),
     "settings": Machine(),
     "enclosures": Machine(),
     "crowd": Machine(),
