@@ -36,7 +36,7 @@ def exporter_serves_metrics() -> None:
 def guard_is_small() -> None:
     lines = Path(f"/proc/{GUARD.pid}/status").read_text().splitlines()
     sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("Vm", "Rss"))}
-    assert sizes["VmRSS"] <= 16 << 10, sizes
+    assert sizes["VmRSS"] <= 14.5 * (1 << 10), sizes
 
 
 @check()
