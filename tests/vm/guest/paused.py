@@ -56,7 +56,7 @@ def in_calm_the_clocks_going_on_nobody_dies_and_it_goes_on() -> None:
 
 
 def _in_calm(seconds: int, clocks: Clocks) -> None:
-    with _same_guard():
+    with _same_guard(), _bystander():
         kills, polls = counter("kills"), counter("polls")
         _pause(seconds, clocks)
         until(lambda: counter("polls") > polls + 10, "polls")
