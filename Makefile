@@ -13,7 +13,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) strace openssl dbus dunst libnotify-bin xvfb pr
 # The modules that decide: every branch of theirs is tested.
 DECIDING := pressure gauge glimpse window stall swapspace bystanders forecast spell standstill phase growth holders badness rules \
     expression ranking ladder family scope plan episode storm sources remedy relief effect account admission pages \
-    marks enclosure privilege finding hostfindings guardfindings settingfindings
+    marks enclosure interest privilege finding hostfindings guardfindings settingfindings
 comma := ,
 space := $(subst ,, )
 DECIDING_FILES := $(subst $(space),$(comma),$(DECIDING:%=oomguard/%.py))

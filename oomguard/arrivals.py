@@ -62,10 +62,6 @@ class Arrivals:
         """What was heard of it is known now."""
         self._heard.pop(pid, None)
 
-    def all_looked_at(self) -> None:
-        """What was heard of anybody is known now."""
-        self._heard.clear()
-
     def unread(self) -> list[Pid]:
         """Who had come by the last listing, and has not been read yet."""
         dossiers = self._registry.dossiers

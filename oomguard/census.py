@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from heapq import nlargest
 from itertools import islice
 from operator import attrgetter
-from typing import TypeVar
 
 from oomguard.arrivals import Arrivals
-from oomguard.badness import OOM_SCORE_ADJ_MIN
-from oomguard.errors import Gone
+from oomguard.inspector import Inspector
+from oomguard.interest import ALL, Interest, advances
 from oomguard.ladder import GROWING, WORST
+from oomguard.newcomers import Newcomers
 from oomguard.process import Process
 from oomguard.procevents import NoEvents, ProcEvents
 from oomguard.procfs import ProcFS, uptime
 from oomguard.ranking import Judged
-from oomguard.registry import UNREADABLE, Dossier, Registry
+from oomguard.registry import Registry
 from oomguard.resolver import Resolver
-from oomguard.rules import Field, Rule, Standing
+from oomguard.rules import Field, Rule
 from oomguard.units import Pid, Seconds
-
-T = TypeVar("T")
 
 NO_EVENTS = NoEvents()
 SLOW = frozenset((Field.USER, Field.CMDLINE))
@@ -57,8 +55,6 @@ LISTING_SHARE = 0.03
 """Of a CPU, and of that: for listing /proc, to find newcomers that no event tells of."""
 MOST_AT_ONCE = Seconds(0.02)
 """Following never takes longer than this within one poll."""
-MOST_AT_LIMIT = Seconds(1.0)
-"""Nor does reading newcomers at the limit, the largest first: the kernel does not wait for it."""
 NO_TURNS = Seconds(math.inf)
 """When the turns began that nobody has had yet."""
 OTHERS = 256
@@ -101,6 +97,9 @@ class Census:
         self._procfs = procfs
         self._registry = Registry(procfs, rules, resolver)
         self._arrivals = Arrivals(procfs, events, self._registry)
+        self._inspector = Inspector(procfs, self._registry)
+        self._newcomers = Newcomers(procfs, self._arrivals, self._inspector, self._registry)
+        self._leaves_none = advances(rules)
         self._everybody, self._meeting = Round(CALM_SHARE, ROUND), Round(MEETING_SHARE, MEETING)
         self._round = self._everybody
         self._ahead: list[Pid] = []
@@ -113,44 +112,53 @@ class Census:
     def take(self) -> tuple[Judged, ...]:
         """Everybody, with figures as of now. Safe in the kill path."""
         at = uptime()
-        found = (self._read(pid, at) for pid in self._procfs.pids())
+        found = (self._inspector.read(pid, at) for pid in self._procfs.pids())
         return tuple(dossier.judged for dossier in found if dossier is not None)
 
     def known(self) -> dict[Pid, Judged]:
         """Everybody as they were last read."""
         return {pid: dossier.judged for pid, dossier in self._registry.dossiers.items()}
 
-    def take_likely(self, likely: Iterable[Pid]) -> dict[Pid, Judged]:
+    def take_likely(self, likely: Iterable[Pid], interest: Interest = ALL) -> dict[Pid, Judged]:
         """Everybody, with figures as of now where they are likely to matter. Safe in the kill path.
 
         Read anew are the `likely`; newcomers, and whoever has changed but was not looked at for long. The
         others are as they were last read: they may have gone since, and their pids have changed hands.
-        `confirms` knows.
+        `confirms` knows. Of many newcomers, those are left out who do not meet the `interest`: `left_out`.
         """
         at = uptime()
-        self._take_news(at)
+        self._find_news(at)
+        self._newcomers.take(at, ALL if self._leaves_none else interest)
         for pid in self._overdue(at):
-            self._look(pid, at)
+            self._inspector.look(pid, at)
         for pid in likely:
-            self._read(pid, at)
+            self._inspector.read(pid, at)
         return self.known()
+
+    @property
+    def left_out(self) -> int:
+        """How many the latest look has left for later."""
+        return len(self._newcomers.left)
+
+    def catch_up(self) -> None:
+        """Read those who were left out as well. Safe in the kill path."""
+        self._newcomers.catch_up()
 
     def meet(self) -> None:
         """Read whoever has come or changed, and learn what is said of them. Not for the kill path."""
-        self._take_news(uptime())
+        at = uptime()
+        self._find_news(at)
+        self._newcomers.meet(at)
+        self.learn()
+
+    def learn(self) -> None:
+        """What is said of those who were read in haste. Not for the kill path."""
+        self._registry.collect()
         self._registry.reconsider()
 
     def confirms(self, process: Process) -> bool:
-        """Whether this may still die: the same process, and where it runs another program, judged anew."""
-        dossier = self._read(process.key.pid, uptime())
-        if dossier is None or dossier.judged.process.key != process.key:
-            return False
-        now, verdict = dossier.judged.process, dossier.judged.verdict
-        if now.oom_score_adj == OOM_SCORE_ADJ_MIN:
-            return False
-        if (now.image, now.uid) == (process.image, process.uid):
-            return True
-        return verdict.standing is not Standing.NEVER and not verdict.unresolved
+        """Whether this may still die."""
+        return self._inspector.confirms(process)
 
     def close(self) -> None:
         """Let go of the threads that find slow names, and of the events."""
@@ -169,8 +177,7 @@ class Census:
     def refresh(self) -> None:
         """Look at the next few processes, newcomers at once and all others once it is time to."""
         began = uptime()
-        self._registry.collect()
-        self._registry.reconsider()
+        self.learn()
         if not self._ahead:
             if began < min(self._everybody.due, self._meeting.due):
                 return
@@ -224,32 +231,16 @@ class Census:
         while (heard or self._following) and uptime() - began < self._credit:
             pid = heard.pop() if heard else self._following.pop()
             arrivals.looked_at(pid)
-            self._look(pid, began)
+            self._inspector.look(pid, began)
+
+    def _find_news(self, at: Seconds) -> None:
+        self._arrivals.hear()
+        if not self._arrivals.is_complete:
+            self._arrivals.seek(at)
 
     def _listing_due(self) -> float:
         arrivals = self._arrivals
         return arrivals.listed_at + LISTING if arrivals.is_complete else self._next_listing
-
-    def _take_news(self, at: Seconds) -> None:
-        """Read whoever has come or changed."""
-        arrivals = self._arrivals
-        arrivals.hear()
-        if not arrivals.is_complete:
-            arrivals.seek(at)
-        for pid in self._largest_first(dict.fromkeys((*arrivals.unread(), *arrivals.heard))):
-            if uptime() - at > MOST_AT_LIMIT:
-                break
-            arrivals.looked_at(pid)
-            self._look(pid, at)
-        else:
-            arrivals.all_looked_at()
-
-    def _largest_first(self, pids: Collection[Pid]) -> Iterable[Pid]:
-        """As they are where they are few: then all of them are read anyway."""
-        if len(pids) <= SLICE:
-            return list(pids)
-        sizes = ((self._ask(self._procfs.statm, pid), pid) for pid in pids)
-        return [pid for _, pid in sorted(((each.resident, pid) for each, pid in sizes if each), reverse=True)]
 
     def settle(self, patience: Seconds) -> None:
         """Judge everybody in full; wait for slow names, at most for `patience`. Not for the guard's loop."""
@@ -292,37 +283,10 @@ class Census:
         known = self._registry.dossiers.get(pid)
         if known is not None and known.judged.process.kernel_thread:
             return
-        dossier = self._look(pid, uptime())
+        dossier = self._inspector.look(pid, uptime())
         if dossier is not None:
             self._registry.judge_fully(dossier)
             self._registry.place(dossier)
-
-    def _look(self, pid: Pid, at: Seconds) -> Dossier | None:
-        """Read it anew if it has changed."""
-        fingerprint = self._ask(self._procfs.fingerprint, pid)
-        if fingerprint is None:
-            return None
-        dossier = self._registry.dossiers.get(pid)
-        if dossier is not None and dossier.fingerprint == fingerprint:
-            dossier.still(at)
-            return dossier
-        dossier = self._read(pid, at)
-        if dossier is not None:
-            dossier.fingerprint = fingerprint
-        return dossier
-
-    def _read(self, pid: Pid, at: Seconds) -> Dossier | None:
-        return self._ask(lambda pid: self._registry.enter(self._procfs.process(pid), at), pid)
-
-    def _ask(self, question: Callable[[Pid], T], pid: Pid) -> T | None:
-        """None for who has gone, and for whom we cannot judge: one such process must not save the others."""
-        try:
-            return question(pid)
-        except Gone:
-            self._registry.forget({pid})
-        except UNREADABLE:
-            pass
-        return None
 
 
 def resolver_for(rules: tuple[Rule, ...], procfs: ProcFS) -> Resolver | None:

@@ -147,7 +147,8 @@ class Guard:
         self._hunt.rehearse(sample, host)
         if self._in_force.config.enclosures:
             self._hunt.rehearse(sample, self._warden.of("/", host))
-        self._scout.census.refresh()
+        if not host.reasons:
+            self._scout.census.refresh()
         self._learn()
         phase = self._phases.now
         return Turn(sample=sample, host=host, overall=host, before=phase, phase=phase, pause=self._pause)

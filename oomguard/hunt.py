@@ -28,6 +28,7 @@ from oomguard.event import Event, Killing, Person
 from oomguard.forecast import Pace
 from oomguard.frozen import mutable, replace
 from oomguard.holders import Held, holders, is_elsewhere
+from oomguard.interest import settles
 from oomguard.kill import Actor, Delivery
 from oomguard.meminfo import Holdings
 from oomguard.plan import (
@@ -139,6 +140,11 @@ class Hunt:
             self.scout.forget()
             look = self._look(sample, assessment)
             self._plan(assessment, look, self._who_holds(assessment, look.ranking))
+            if assessment.reasons:
+                # It is short of memory already: to act is more urgent.
+                self.scout.census.learn()
+                break
+            self.scout.census.catch_up()
 
     def relax(self) -> None:
         """Memory is well: whom we gave up on may be tried again, should it come to that."""
@@ -159,9 +165,7 @@ class Hunt:
         group = path(assessment)
         if sample.at < self._hold_until.get(group, sample.at):
             return
-        look = self._look(sample, assessment)
-        held = self._who_holds(assessment, look.ranking)
-        plan = self._plan(assessment, look, held)
+        look, held, plan = self._decided(sample, assessment)
         match plan:
             case Kill():
                 latest, now = read()
@@ -202,6 +206,24 @@ class Hunt:
 
     def _left_out(self) -> frozenset[Key]:
         return self._passed_over | self.actor.pretended()
+
+    def _decided(self, sample: Sample, assessment: Assessment) -> tuple[Look, Held, Plan]:
+        """By those who may matter where that settles it, else by everybody."""
+        look = self._look(sample, assessment)
+        if look.left_out and not self._is_settled(assessment, look):
+            self.scout.census.catch_up()
+            look = self._look(sample, assessment)
+        held = self._who_holds(assessment, look.ranking)
+        plan = self._plan(assessment, look, held)
+        if look.left_out and isinstance(plan, Kill):
+            # Somebody else may be in it.
+            plan = replace(plan, whole_cgroup=None)
+        return look, held, plan
+
+    def _is_settled(self, assessment: Assessment, look: Look) -> bool:
+        scout = self.scout
+        in_doubt = decide(look.ranking, assessment, scout.scope, look.machine, Doubt.SPARED)
+        return settles(in_doubt, look.ranking, scout.policy)
 
     def _plan(self, assessment: Assessment, look: Look, held: Held) -> Plan:
         doubt = self._doubt(assessment, held, look.ranking)

@@ -22,7 +22,17 @@ from oomguard.fields import parse_int
 from oomguard.frozen import replace
 from oomguard.hostfile import parsed, read, read_start
 from oomguard.names import decode
-from oomguard.process import Process, Stat, Statm, Status, parse_stat, parse_statm, parse_status
+from oomguard.process import (
+    Outline,
+    Process,
+    Stat,
+    Statm,
+    Status,
+    parse_outline,
+    parse_stat,
+    parse_statm,
+    parse_status,
+)
 from oomguard.units import KIB, Uid
 
 T = TypeVar("T")
@@ -66,6 +76,7 @@ def read_process(path: str, page_size: int) -> Process:
         cap_effective=status.cap_effective,
         memory=status.memory,
         oom_score_adj=oom_score_adj,
+        fingerprint=stat.fingerprint,
     )
 
 
@@ -80,6 +91,11 @@ def read_fingerprint(path: str) -> int:
     The leader counts what all threads have done (fs/proc/array.c `do_task_stat()`), also where it has exited.
     """
     return _tell(path, "stat", hash)
+
+
+def read_outline(path: str) -> Outline:
+    """What its stat tells of how much it may hold, and since when."""
+    return _tell(path, "stat", parse_outline)
 
 
 def read_statm(path: str) -> Statm:

@@ -98,16 +98,16 @@ def decide(ranking: Ranking, assessment: Assessment, scope: Scope, machine: Mach
         return Hold(why=HoldReason.BACKLOG, spared=ranking.spared, assessment=assessment)
     if assessment.reasons == (Reason.EXHAUSTION_FORECAST,) and not _anybody_grows(ranking, machine):
         return Hold(why=HoldReason.NOBODY_GROWS, spared=ranking.spared, assessment=assessment)
-    least = _least_in_doubt(assessment, machine) if doubt is not Doubt.NONE else _least(machine)
+    enough = _least_in_doubt(assessment, machine) if doubt is not Doubt.NONE else least(machine)
     if is_thrash(assessment):
-        least = max(least, Bytes(int(LEAST_OF_PLENTY * assessment.figures.available)))
+        enough = max(enough, Bytes(int(LEAST_OF_PLENTY * assessment.figures.available)))
 
     def are_worth_it(members: Iterable[Judged]) -> bool:
         gains = (gain(judged.process, assessment, machine) for judged in members)
-        return any(gained >= least for gained in accumulate(gains))
+        return any(gained >= enough for gained in accumulate(gains))
 
     def is_worth_it(judged: Judged) -> bool:
-        return gain(judged.process, assessment, machine) >= least
+        return gain(judged.process, assessment, machine) >= enough
 
     group = assessment.figures.group
     within = EVERYWHERE if group is None else group.path
@@ -161,7 +161,7 @@ def disappointed_by(kill: Kill, end: Finish, machine: Machine) -> int:
     return NOT_ENOUGH if end.outcome is Outcome.NOT_ENOUGH else 0
 
 
-def _least(machine: Machine) -> Bytes:
+def least(machine: Machine) -> Bytes:
     """What a death must free to be worth it."""
     return Bytes(int(min(LEAST_SHARE * machine.total * machine.page_size, LEAST_GAIN)))
 
@@ -174,7 +174,7 @@ def _least_in_doubt(assessment: Assessment, machine: Machine) -> Bytes:
 
 def _anybody_grows(ranking: Ranking, machine: Machine) -> bool:
     """A balloon, or huge pages set aside, can take memory as fast as a process does."""
-    return _grown(ranking) * machine.page_size >= _least(machine)
+    return _grown(ranking) * machine.page_size >= least(machine)
 
 
 def _grown(ranking: Ranking) -> Pages:

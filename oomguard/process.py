@@ -1,4 +1,4 @@
-"""One process, as /proc/PID tells it: pure parsers of `stat`, `statm`, `status` and `oom_score*`."""
+"""One process, as /proc/PID tells it: pure parsers of `stat`, `statm` and `status`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from oomguard.errors import Malformed
 from oomguard.fields import number, whole
 from oomguard.frozen import frozen, positional
 from oomguard.names import decode
-from oomguard.units import KIB, Pages, Pid, Ticks, Uid
+from oomguard.units import KIB, Bytes, Pages, Pid, Ticks, Uid
 
 _PF_KTHREAD = 0x00200000
 
@@ -38,6 +38,8 @@ class Stat:
     """utime + stime."""
     nice: int
     threads: int
+    fingerprint: int
+    """A digest of all of it."""
     image: int
     """Changes with each exec (a digest of where code, data and stack were mapped), and is passed on by fork.
 
@@ -46,6 +48,18 @@ class Stat:
     it without an exec, or back to what it was before one (PR_SET_MM_MAP, prctl(2)): it says when to look
     anew, and proves nothing.
     """
+
+
+@positional
+class Outline:
+    """What /proc/PID/stat alone tells of who is not known: enough to see whether it can matter."""
+
+    size: Bytes
+    """What it maps: no less than what it holds, in memory and in swap."""
+    resident: Pages
+    starttime: Ticks
+    is_hollow: bool
+    """It has threads and no memory, as a leader that has exited before them."""
 
 
 @frozen
@@ -104,6 +118,8 @@ class Process:
     cap_effective: int
     memory: MemoryUse | None
     oom_score_adj: int
+    fingerprint: int = 0
+    """Of its stat, read before all else: while it is the same, nothing of this need be read anew."""
 
     @property
     def held(self) -> Pages:
@@ -136,10 +152,23 @@ def parse_stat(data: bytes) -> Stat:
             cpu_time=Ticks(int(fields[11]) + int(fields[12])),
             nice=int(fields[16]),
             threads=int(fields[17]),
+            fingerprint=hash(data),
             image=hash(mapped) if mapped[2] else 0,
         )
     except ValueError as error:
         raise Malformed(f"not a number: {error}") from error
+
+
+def parse_outline(data: bytes) -> Outline:
+    """`Outline`; raises `Malformed`. No field is turned into a number but those that are needed: of thousands
+    of processes, most are read no further."""
+    fields = data[data.rfind(b") ") + 2 :].split(None, 22)
+    try:
+        size = Bytes(int(fields[20]))
+        is_hollow = not size and fields[17] != b"1"
+        return Outline(size, Pages(int(fields[21])), Ticks(int(fields[19])), is_hollow)
+    except (ValueError, IndexError) as error:
+        raise Malformed("not the fields of a process") from error
 
 
 # 765 404 376 5 0 123 0

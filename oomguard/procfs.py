@@ -28,7 +28,7 @@ from oomguard.meminfo import (
     parse_room,
     parse_sockstat,
 )
-from oomguard.process import Key, Process, Stat, Statm
+from oomguard.process import Key, Outline, Process, Stat, Statm
 from oomguard.psi import NO_PSI, Pressure, parse_pressure
 from oomguard.sources import Means
 from oomguard.swapspace import SwapArea, parse_swaps
@@ -90,8 +90,7 @@ class ProcFS:
 
     def pids(self) -> list[Pid]:
         """Every process that /proc shows, in rising order."""
-        names = os.listdir(self._proc)
-        return sorted(Pid(int(name)) for name in names if name.isdecimal())
+        return sorted(map(Pid, map(int, filter(str.isdecimal, os.listdir(self._proc)))))
 
     def last_pid(self) -> Pid | None:
         """The pid that was given away last, to a thread perhaps; None where that cannot be told.
@@ -131,6 +130,10 @@ class ProcFS:
     def fingerprint(self, pid: Pid) -> int:
         """Another number once it has run, or its resident set has changed: whether to read it anew."""
         return pidfolder.read_fingerprint(self._folder(pid))
+
+    def outline(self, pid: Pid) -> Outline:
+        """What one file tells of who is not known."""
+        return pidfolder.read_outline(self._folder(pid))
 
     def started(self, key: Key) -> Seconds:
         """When the process started, on the clock of `uptime`."""

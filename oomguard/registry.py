@@ -49,8 +49,6 @@ class Dossier:
     past: Past
     seen_at: Seconds
     """When it last was as `judged` has it."""
-    fingerprint: int | None
-    """As of when its figures were read, or before (`ProcFS.fingerprint`)."""
     subject: Subject
     foreign: bool
     """In another user namespace than the guard's: its capabilities count there, and nowhere else."""
@@ -219,7 +217,6 @@ class Registry:
             allegiance=allegiance,
             past=past,
             seen_at=at,
-            fingerprint=None,
             subject=subject,
             foreign=foreign,
             hasty=not process.kernel_thread and self._glance != self._rules,

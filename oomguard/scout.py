@@ -9,6 +9,7 @@ from oomguard.badness import Machine, Policy
 from oomguard.census import FRESH, Census
 from oomguard.family import worst_family_first
 from oomguard.frozen import frozen, replace
+from oomguard.interest import interest
 from oomguard.ladder import Basis, Ladder, enclosed
 from oomguard.pressure import GroupFigures, Reason, Sample
 from oomguard.process import Key
@@ -29,6 +30,8 @@ class Look:
 
     machine: Machine
     ranking: Ranking
+    left_out: int
+    """How many who did not seem to matter have not been read yet."""
     again: Seconds
     """When another one is due, if it is to take no more than its share of a CPU."""
 
@@ -103,10 +106,12 @@ class Scout:
         if not ladder.measures_like(basis) or sample.at > self._looked_at + FRESH:
             ladder.rank(self.census.known(), basis)
         likely = ladder.likely() if group is None else ladder.likely(group.path)
-        found = self._families(ladder.rank(self.census.take_likely(likely), basis))
+        swapped = Pages((memory.swap_total - memory.swap_free) // machine.page_size)
+        everybody = self.census.take_likely(likely, interest(machine, swapped))
+        found = self._families(ladder.rank(everybody, basis))
         self._looked_at = sample.at
         again = Seconds(sample.at + (time.monotonic() - began) / SHARE)
-        self.latest = Look(machine=machine, ranking=found, again=again)
+        self.latest = Look(machine=machine, ranking=found, left_out=self.census.left_out, again=again)
         if group is None:
             return self.latest
         # A share of memory is one of the group's, as for the kernel (mm/oom_kill.c `oom_badness()`).

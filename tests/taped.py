@@ -21,6 +21,7 @@ from oomguard.config import DEFAULTS
 from oomguard.episode import Sent
 from oomguard.event import Holding, Mode
 from oomguard.handover import NOTHING_OPENED
+from oomguard.interest import ALL, Interest
 from oomguard.kill import Delivery
 from oomguard.meminfo import Holdings, Memory, Overcommit
 from oomguard.plan import HoldReason, Kill
@@ -194,7 +195,17 @@ class TapedCensus(Census):
     def known(self) -> dict[Pid, Judged]:
         return self._tape.now.everybody
 
-    def take_likely(self, likely: Iterable[Pid]) -> dict[Pid, Judged]:
+    @property
+    def left_out(self) -> int:
+        return 0
+
+    def learn(self) -> None:
+        pass
+
+    def catch_up(self) -> None:
+        pass
+
+    def take_likely(self, likely: Iterable[Pid], interest: Interest = ALL) -> dict[Pid, Judged]:
         return self._tape.now.everybody
 
     def relax(self) -> None:

@@ -24,7 +24,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "holders", "growth", "badness", "expression", "rules", "stall", "pressure", "phase", "ranking",
             "ladder", "family", "scope", "plan", "episode", "storm", "window", "forecast",
             "bystanders", "gauge", "glimpse", "spell", "standstill", "sources", "remedy",
-            "relief", "effect", "marks", "enclosure",
+            "relief", "effect", "marks", "enclosure", "interest",
         }
     ),
     "words": frozenset(
@@ -38,6 +38,7 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "hostfile", "pidfolder", "cgroupfs", "procfs", "trigger", "resolver", "registry", "arrivals",
             "mailbox", "census", "sampler", "procevents", "delays", "groupmarks", "groupmemory",
+            "inspector", "newcomers",
         }
     ),
     "record": frozenset(

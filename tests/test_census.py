@@ -32,8 +32,10 @@ from oomguard.census import (
     resolver_for,
 )
 from oomguard.errors import Gone
+from oomguard.frozen import replace
 from oomguard.ladder import WORST
-from oomguard.process import Statm
+from oomguard.newcomers import MOST_AT_LIMIT
+from oomguard.process import Outline, Process
 from oomguard.procevents import NO_NEWS, News, NoEvents
 from oomguard.procfs import ProcFS
 from oomguard.ranking import Judged
@@ -269,6 +271,10 @@ class Fingerprinted(WatchedProcFS):
     def fingerprint(self, pid: Pid) -> int:
         self.looked.append(pid)
         return super().fingerprint(pid)
+
+    def process(self, pid: Pid) -> Process:
+        self.looked.append(pid)
+        return super().process(pid)
 
 
 def test_calm_does_not_look_again_at_who_cannot_die(tmp_path: Path, clock: list[float]) -> None:
@@ -679,25 +685,27 @@ def test_at_the_limit_newcomers_are_read_for_a_while_at_the_most_the_largest_fir
     """On a host that stalls, each reading may take long; and the kernel does not wait."""
 
     class Sized(Slow):
-        def statm(self, pid: Pid) -> Statm:
+        def outline(self, pid: Pid) -> Outline:
             if pid == 5001:
                 raise Gone("just now")
-            return Statm(size=Pages(0), resident=Pages(pid * 7 % 1000))
+            return replace(super().outline(pid), resident=Pages(pid * 7 % 1000))
 
-    procfs = Sized(crowd, clock, 0, 0.1)
+    procfs = Sized(crowd, clock, 0, 0)
     census = census_of(procfs)
     census.take()
+    procfs.reading = 0.1
     swarm = range(5000, 5000 + 2 * SLICE)
     for pid in swarm:
         place(crowd, pid)
     sizes = {pid: pid * 7 % 1000 for pid in swarm if pid != 5001}
     began = clock[0]
     first = census.take_likely(()).keys() & set(swarm)
-    assert module.MOST_AT_LIMIT < clock[0] - began < module.MOST_AT_LIMIT + 0.2
+    assert MOST_AT_LIMIT < clock[0] - began < MOST_AT_LIMIT + 0.2
     assert first == set(sorted(sizes, key=sizes.__getitem__)[-len(first) :])
     for _ in range(len(swarm)):
         census.take_likely(())
     assert census.known().keys() >= set(sizes)
+    assert census.left_out == 0
 
 
 def test_who_has_gone_is_not_there(crowd: Path, clock: list[float]) -> None:
@@ -908,7 +916,7 @@ class Slow(WatchedProcFS):
 
     def __init__(self, root: Path, clock: list[float], listing: float, reading: float) -> None:
         super().__init__(root)
-        self._clock, self._listing, self._reading = clock, listing, reading
+        self._clock, self._listing, self.reading = clock, listing, reading
         self.looks: list[Pid] = []
 
     def pids(self) -> list[Pid]:
@@ -916,9 +924,16 @@ class Slow(WatchedProcFS):
         return super().pids()
 
     def fingerprint(self, pid: Pid) -> int:
-        self._clock[0] += self._reading
-        self.looks.append(pid)
+        self._note(pid)
         return super().fingerprint(pid)
+
+    def process(self, pid: Pid) -> Process:
+        self._note(pid)
+        return super().process(pid)
+
+    def _note(self, pid: Pid) -> None:
+        self._clock[0] += self.reading
+        self.looks.append(pid)
 
 
 @pytest.mark.parametrize("listing", [0.0, 0.007, 0.05])

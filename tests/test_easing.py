@@ -41,7 +41,7 @@ RULE = Rule(name="cache", patterns=(), effect=Effect.SIGNAL, signal=Signal.USR1)
 CACHE = judged(process(5), replace(NO_RULE, rules=("cache",)), cgroup="/cache")
 COLD = judged(process(6), cgroup="/cold")
 LEAKER = judged(process(7), cgroup="/a/b", growth=50)
-LOOK = Look(machine=MACHINE, ranking=ranked(CACHE, COLD, LEAKER), again=Seconds(0.0))
+LOOK = Look(machine=MACHINE, ranking=ranked(CACHE, COLD, LEAKER), left_out=0, again=Seconds(0.0))
 SHORT, WELL = assessment(level=Level.ARMED, available=150), assessment(level=Level.CALM, available=500)
 
 

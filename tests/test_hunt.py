@@ -13,7 +13,8 @@ from oomguard.episode import PATIENCE, SETTLING, Outcome, Sent
 from oomguard.event import Ended, Event, Holding, Killing, Mode, Storming
 from oomguard.forecast import FIRST_GUESS
 from oomguard.holders import Holder
-from oomguard.hunt import ASKED, NAMES_TAKE, Hunt
+from oomguard.hunt import ASKED, LOOKS_HELD, NAMES_TAKE, Hunt
+from oomguard.interest import ALL, Interest
 from oomguard.kill import Delivery
 from oomguard.plan import HoldReason, Kill
 from oomguard.pressure import Assessment, Level, Reason, Sample
@@ -54,11 +55,23 @@ class Village(Census):
         self.followed = 0
         self.is_listening = False
         self.newcomers: tuple[Judged, ...] = ()
+        self.unread: tuple[Judged, ...] = ()
 
     def known(self) -> dict[Pid, Judged]:
         return {one.process.key.pid: one for one in self.everybody}
 
-    def take_likely(self, likely: Iterable[Pid]) -> dict[Pid, Judged]:
+    @property
+    def left_out(self) -> int:
+        return len(self.unread)
+
+    def learn(self) -> None:
+        pass
+
+    def catch_up(self) -> None:
+        self.everybody += self.unread
+        self.unread = ()
+
+    def take_likely(self, likely: Iterable[Pid], interest: Interest = ALL) -> dict[Pid, Judged]:
         self.likely = set(likely)
         self.looks += 1
         return self.known()
@@ -86,8 +99,10 @@ class Hand:
         self.delivery = Delivery.DELIVERED
         self.has_gone = False
         self.stood_down = 0
+        self.whole_cgroup: str | None = None
 
     def signal(self, kill: Kill, sent: Sent) -> Delivery:
+        self.whole_cgroup = kill.whole_cgroup
         self.sent.append((kill.victim.judged.process.key.pid, sent))
         return self.delivery
 
@@ -506,12 +521,33 @@ def test_following_nobody() -> None:
     assert Scene(BIG).follow(100) is None
 
 
-def test_watching_and_rehearsing_kill_nobody() -> None:
+@pytest.mark.parametrize(("found", "looks", "unread"), [(WELL, LOOKS_HELD, 0), (LOW, 1, 1)])
+def test_watching_and_rehearsing_kill_nobody(found: Assessment, looks: int, unread: int) -> None:
+    """There is time to rehearse, and to read everybody, unless a limit is crossed from the start."""
     scene = Scene(BIG)
-    scene.hunt.rehearse(sample(100), LOW)
+    scene.village.unread = (SMALL,)
+    scene.hunt.rehearse(sample(100), found)
+    assert (scene.village.looks, scene.village.left_out) == (looks, unread)
     scene.hunt.watch(sample(1e9))
-    assert scene.village.looks >= 3
-    assert (scene.hand.sent, scene.told(), scene.scout.candidates) == ([], [], 1)
+    assert (scene.hand.sent, scene.told(), scene.scout.candidates) == ([], [], 2 - unread)
+
+
+def test_who_does_not_matter_is_not_read_before_somebody_dies() -> None:
+    """And not killed along, though it may be all that is left in there."""
+    scene = Scene(judged(process(20, 300), cgroup="/b"), scope=Scope.FAMILY)
+    scene.village.unread = (judged(process(10, 5), cgroup="/b"),)
+    scene.act()
+    assert (scene.hand.sent, scene.village.left_out) == ([(20, Sent.TERM)], 1)
+    assert scene.hand.whole_cgroup is None
+
+
+@pytest.mark.parametrize("first", [judged(process(10, 40)), PROTECTED])
+def test_where_it_is_not_settled_everybody_is_read_first(first: Judged) -> None:
+    """One who is not worth it in doubt, and one who may not die."""
+    scene = Scene(first)
+    scene.village.unread = (BIG,)
+    scene.act()
+    assert (scene.hand.sent, scene.village.left_out) == ([(20, Sent.TERM)], 0)
 
 
 PEN_A, PEN_B = "/pens/a", "/pens/b"

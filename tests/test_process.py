@@ -11,8 +11,19 @@ from hypothesis import strategies as st
 
 from oomguard.errors import Malformed
 from oomguard.names import decode
-from oomguard.process import Key, MemoryUse, Stat, Statm, Status, parse_stat, parse_statm, parse_status
-from oomguard.units import Pages, Pid, Ticks, Uid
+from oomguard.process import (
+    Key,
+    MemoryUse,
+    Outline,
+    Stat,
+    Statm,
+    Status,
+    parse_outline,
+    parse_stat,
+    parse_statm,
+    parse_status,
+)
+from oomguard.units import Bytes, Pages, Pid, Ticks, Uid
 from tests.builders import process
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -41,6 +52,7 @@ def test_stat() -> None:
         cpu_time=Ticks(57),
         nice=-5,
         threads=3,
+        fingerprint=hash(STAT % b"cat"),
         image=hash((9001, 9002, 9003, 9004, 9005, 9006, 9007)),
     )
 
@@ -127,7 +139,7 @@ def test_no_comm_fools_stat(comm: bytes) -> None:
     plain = parse_stat(STAT % b"x")
     fooled = parse_stat(STAT % comm)
     assert fooled.comm == decode(comm)
-    for field in {each.name for each in fields(Stat)} - {"comm"}:
+    for field in {each.name for each in fields(Stat)} - {"comm", "fingerprint"}:
         assert getattr(fooled, field) == getattr(plain, field)
 
 
@@ -281,3 +293,22 @@ def test_any_stat_parses_or_is_malformed(data: bytes) -> None:
     for parse in (parse_stat, parse_statm):
         with suppress(Malformed):
             parse(data)
+
+
+@pytest.mark.parametrize("comm", [b"cat", b") R 1 2", b"a (b) c"])
+def test_glimpse(comm: bytes) -> None:
+    assert parse_outline(STAT % comm) == Outline(Bytes(3133440), Pages(360), Ticks(133267), is_hollow=False)
+
+
+@pytest.mark.parametrize(
+    ("threads", "size", "is_hollow"), [(b"1", b"0", False), (b"2", b"0", True), (b"2", b"4096", False)]
+)
+def test_a_leader_that_has_exited_is_hollow(threads: bytes, size: bytes, is_hollow: bool) -> None:
+    fields = b"Z 5 6 4 0 -1 0 0 0 0 0 0 0 0 0 20 0 %b 0 99 %b 0 0\n" % (threads, size)
+    assert parse_outline(b"7 (cat) " + fields) == Outline(Bytes(int(size)), Pages(0), Ticks(99), is_hollow)
+
+
+@pytest.mark.parametrize("text", [b"", b"7 (cat) S 5", b"7 (cat) " + 22 * b"x ", b"no comm"])
+def test_what_is_no_stat_gives_no_glimpse(text: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_outline(text)
