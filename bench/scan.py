@@ -4,8 +4,9 @@
 
 Has so many children asleep (100, 1,000 and 10,000 unless told), each with some hundred KiB of memory, and one
 that is worth a signal; then goes from the crossed limit to the signal as the guard does by its defaults, but
-for the signal itself. Where earlyoom is installed, a scan of its is measured beside it, in a dry run. The
-children end with this process.
+for the signal itself: armed, and as one that has just started and knows nobody. Where earlyoom is installed,
+a scan of its is measured beside it, in a dry run; it looks at all processes of the host, and the guard at our
+children alone, so both are told for each process as well. The children end with this process.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from oomguard.gauge import ARMED_PAUSE, Gauge
 from oomguard.growth import SHORT
 from oomguard.hunt import Hunt
 from oomguard.kill import Delivery
-from oomguard.plan import LEAST_GAIN, Kill
+from oomguard.plan import HOPEFUL_GAIN, LEAST_GAIN, Kill
 from oomguard.pressure import Assessment, Limit, Sample
 from oomguard.process import Key
 from oomguard.procfs import ProcFS
@@ -129,7 +130,12 @@ class Scene:
             machine=machine,
             holdings=procfs.holdings,
         )
+
+    def start(self) -> float:
+        """Seconds of CPU that the guard takes before its first poll."""
+        began = time.process_time()
         self._hunt.rehearse(*self._read())
+        return time.process_time() - began
 
     def arm(self, length: Seconds) -> float:
         """Be armed for so long; gives its share of a CPU."""
@@ -161,7 +167,9 @@ class Scene:
 
     def _read(self) -> tuple[Sample, Assessment]:
         sample = self._sampler.take(self._gauge.is_near)
-        return sample, self._gauge.read(sample, self._hunt.kill_takes)
+        found = self._gauge.read(sample, self._hunt.kill_takes)
+        # As where it has just been crossed.
+        return sample, replace(found, figures=replace(found.figures, available_limit=found.figures.available))
 
 
 def main() -> None:
@@ -182,6 +190,7 @@ def measure(size: int) -> dict[str, float]:
     """Milliseconds of each step with `size` processes; the best, as other load only adds to it."""
     with asleep(size) as pids:
         scene = Scene(pids)
+        scene.start()
         swarming = min(_rounds(scene, 3))
         share = scene.arm(NEWS)
         steps = {
@@ -190,9 +199,25 @@ def measure(size: int) -> dict[str, float]:
             "armed, of a second": share,
             "everybody read from nothing, and ranked": min(scene.look() for _ in range(LOOKS)),
         }
+        first = min(from_nothing(pids) for _ in range(ROUNDS))
+        steps |= {
+            "from nothing to the signal": first,
+            "that, a process seen, in µs": first / size / MILLISECOND,
+        }
         if which(EARLYOOM[0]):
-            steps["a scan of earlyoom's"] = earlyoom()
+            scan = earlyoom()
+            seen = len(ProcFS().pids())
+            steps |= {
+                "a scan of earlyoom's": scan,
+                "that scan, a process seen, in µs": scan / seen / MILLISECOND,
+            }
         return {step: taken / MILLISECOND for step, taken in steps.items()}
+
+
+def from_nothing(pids: frozenset[Pid]) -> float:
+    """Seconds of CPU from the start of a guard, where the limit is crossed already, to its first signal."""
+    scene = Scene(pids)
+    return scene.start() + scene.cross()
 
 
 def _rounds(scene: Scene, rounds: int) -> Iterator[float]:
@@ -226,7 +251,7 @@ def asleep(size: int) -> Iterator[frozenset[Pid]]:
             pid = os.fork()
             if pid == 0:
                 os.close(theirs)
-                _held = bytearray(0 if number else 2 * LEAST_GAIN)
+                _held = bytearray(0 if number else HOPEFUL_GAIN + 2 * LEAST_GAIN)
                 os.read(ours, 1)
                 os._exit(0)
             pids.append(Pid(pid))
