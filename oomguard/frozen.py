@@ -86,6 +86,7 @@ class _AsDataclass:
         given = {name: field(default_factory=_giver(default)) for name, default in defaults}
         fields = [(name, hint, given.get(name, field())) for name, hint in kind.__annotations__.items()]
         known: Any = make_dataclass(kind.__name__, fields, kw_only=True)
+        kind.__dataclass_params__ = known.__dataclass_params__
         kind.__dataclass_fields__ = known.__dataclass_fields__
         return kind.__dataclass_fields__
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import gc
 import pickle
+import pprint
 import weakref
 from typing import Any
 
@@ -118,3 +119,4 @@ def test_to_dataclasses_it_is_one_of_theirs() -> None:
     assert dataclasses.replace(Point(x=1), y=3) == Point(x=1, y=3)
     assert dataclasses.asdict(Pair(Point(x=1))) == {"one": {"x": 1, "y": 2, "names": ()}, "other": 0}
     assert dataclasses.is_dataclass(Count)
+    assert pprint.pformat(Point(x=1)) == "Point(x=1, y=2, names=())"

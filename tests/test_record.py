@@ -442,12 +442,17 @@ def _patched(path: Path, at: int, patch: bytes) -> tuple[int, tuple[Told, ...]]:
         return reader.events(0)
 
 
+def _flipped(path: Path, at: int) -> tuple[int, tuple[Told, ...]]:
+    """One byte is another: the CRC covers the time of day, so any byte may happen to be there already."""
+    return _patched(path, at, bytes((path.read_bytes()[at] ^ 0xFF,)))
+
+
 @pytest.mark.parametrize("at", [0, 7, SLOT.size - 1, SLOT.size, SLOT.size + 40])
 def test_a_damaged_event_is_lost_and_the_others_are_not(path: Path, at: int) -> None:
     with writing(path) as writer:
         writer.tell(KILLING)
         writer.tell(Degraded(text="whole"))
-    lost, told = _patched(path, EVENTS.at(1) + at, b"\xa5")
+    lost, told = _flipped(path, EVENTS.at(1) + at)
     assert (lost, [each.event for each in told]) == (1, [Degraded(text="whole")])
 
 
