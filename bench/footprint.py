@@ -23,7 +23,8 @@ from shutil import which
 
 import psutil
 
-SETTLE_SECONDS = 8
+SETTLE_SECONDS = 30
+"""Those that have just started are newcomers to each other: the guard looks at each twice in twenty seconds."""
 STARTS = 5
 READY = b"READY=1"
 READY_WITHIN = 60.0
