@@ -24,7 +24,7 @@ from shutil import which
 import psutil
 
 SETTLE_SECONDS = 30
-"""Those that have just started are newcomers to each other: the guard looks at each twice in twenty seconds."""
+"""Those that have just started are newcomers: the guard looks at each twice within twenty seconds."""
 STARTS = 5
 READY = b"READY=1"
 READY_WITHIN = 60.0

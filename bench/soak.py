@@ -4,8 +4,8 @@
 
 Goes through a million polls (unless told) of a guard in dry run, with the waiting between them left out: its
 clocks go ahead by each pause. Once in 5,000 polls memory is short, until somebody was ended as far as a dry
-run does, and processes come and go all the time. Of this host it sees one that holds 64 MiB and the youngest,
-so as to be done soon.
+run does, and processes come and go all the time. Of this host it sees one that holds 1.1 GiB, another one for
+each shortage, and the youngest that are small, so as to be done soon.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
 
 from bench.scan import asleep
 from oomguard import resident
 from oomguard.config import DEFAULTS, Config
+from oomguard.errors import Gone
 from oomguard.event import Failed, Killing, Mode
 from oomguard.guard import Guard
 from oomguard.handover import NOTHING_OPENED
@@ -33,7 +34,7 @@ from oomguard.reader import Reader
 from oomguard.record import Writer
 from oomguard.reliever import Reliever
 from oomguard.teller import Teller
-from oomguard.units import KIB, Bytes, Percent, Pid, Seconds
+from oomguard.units import KIB, Bytes, Pages, Percent, Pid, Seconds
 from oomguard.wakeup import Wakeup
 
 POLLS = 1_000_000
@@ -44,6 +45,7 @@ COMES_EVERY = 50
 """In polls: how often a process comes, to go at once."""
 SEEN = 24
 """Processes."""
+SMALL = Pages(1 << 14)
 PLENTY, LITTLE = Percent(60.0), Percent(7.0)
 GRACE = Seconds(0.5)
 
@@ -65,18 +67,41 @@ class Clock:
             yield
 
 
+class Hog:
+    """Whoever is worth a signal."""
+
+    def __init__(self) -> None:
+        self.pids: frozenset[Pid] = frozenset()
+        self._life = ExitStack()
+
+    def renew(self) -> None:
+        """Another one in its place: a dry run takes it for dead, and its memory for free, until it exits."""
+        self.end()
+        self.pids = self._life.enter_context(asleep(1))
+
+    def end(self) -> None:
+        """Nobody any more."""
+        self._life.close()
+
+
 class Weather(ProcFS):
     """This host, as far as it is young, with as much memory available as is told."""
 
     available = PLENTY
 
-    def __init__(self, hog: frozenset[Pid]) -> None:
+    def __init__(self, hog: Hog) -> None:
         super().__init__()
         self._hog = hog
 
     def pids(self) -> list[Pid]:
         """The one, and those who came last."""
-        return sorted(self._hog.union(super().pids()[-SEEN:]))
+        return sorted(self._hog.pids.union(filter(self._is_small, super().pids()[-SEEN:])))
+
+    def _is_small(self, pid: Pid) -> bool:
+        try:
+            return self.statm(pid).resident < SMALL
+        except Gone:
+            return False
 
     def memory(self) -> Memory:
         """As it is, but for what is available."""
@@ -123,8 +148,8 @@ class Turns(Wakeup):
 
     rested = True
 
-    def __init__(self, clock: Clock, weather: Weather, polls: int) -> None:
-        self._clock, self._weather, self._polls = clock, weather, polls
+    def __init__(self, clock: Clock, weather: Weather, hog: Hog, polls: int) -> None:
+        self._clock, self._weather, self._hog, self._polls = clock, weather, hog, polls
         self._done = 0
 
     def watch(self, pidfds: tuple[int, ...]) -> None:
@@ -137,6 +162,8 @@ class Turns(Wakeup):
             out(done, self._clock)
         if done % COMES_EVERY == 0:
             come_and_go()
+        if done % SHORT_EVERY == SHORT_FOR:
+            self._hog.renew()
         self._weather.available = LITTLE if done % SHORT_EVERY < SHORT_FOR and done >= SHORT_EVERY else PLENTY
         self._clock.skipped += pause
         self._done += 1
@@ -151,9 +178,11 @@ def main() -> None:
     sys.stdout.write(
         "| polls | hours | RSS, KiB | objects of the collector's | blocks |\n|---|---|---|---|---|\n"
     )
-    with asleep(1) as hog, clock.ahead():
+    hog = Hog()
+    with ExitStack() as ending, clock.ahead():
+        ending.callback(hog.end)
         weather = Weather(hog)
-        turns = Turns(clock, weather, polls)
+        turns = Turns(clock, weather, hog, polls)
         guard = Guard(config, lambda: config, weather, writer, silently(config), turns, NOTHING_OPENED)
         resident.keep_heap()
         resident.pause_collector()
